@@ -1,0 +1,135 @@
+"""Every error a user can meet, with its exit code and its cure.
+
+    StreamBackupError                   1
+      UsageError                        2   the command line, a setting, an id or a time is wrong
+        NotFoundError                   3   an account, item, transaction or file that does not exist
+      StoreError                        4   the backup path is missing, foreign, damaged or not eligible
+        StoreBusyError                  5   another service works on this path
+        NoSpaceError                    6   the disk is full; work resumes when there is space
+      BusError                          7   the bus cannot be reached or refuses
+        TopicError                      8   a topic is missing or set up in a way that loses data
+        PositionLostError               9   the bus no longer has, or never had, the position asked for
+      InvalidEventError                10   an event breaks the published contract
+      SourceError                      11   the mail store being watched cannot be read
+      TargetError                      12   the place restored into cannot be written
+        ItemRefusedError               13   the target cannot hold this one item
+      IncompleteError                  14   a restore or publish finished, but not everything is there
+      FaultsFoundError                 15   check or compare found faults
+      InterruptedRunError             130   stopped by the user; what was done is consistent
+
+A message is one line for people; ``hint`` names the command or the setting that cures it.
+"""
+
+from __future__ import annotations
+
+
+class StreamBackupError(Exception):
+    """Base of all errors whose text is meant for the user."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(StreamBackupError):
+    """What was asked cannot be asked that way."""
+
+    exit_code = 2
+
+
+class NotFoundError(UsageError):
+    """The thing named does not exist."""
+
+    exit_code = 3
+
+
+class StoreError(StreamBackupError):
+    """The backup path cannot be used as it is."""
+
+    exit_code = 4
+
+
+class StoreBusyError(StoreError):
+    """Another process holds what only one may hold."""
+
+    exit_code = 5
+
+
+class NoSpaceError(StoreError):
+    """The file system is full; nothing acknowledged is affected."""
+
+    exit_code = 6
+
+
+class BusError(StreamBackupError):
+    """The bus did not do what was asked; asking again is safe."""
+
+    exit_code = 7
+
+
+class TopicError(BusError):
+    """A topic is missing or its settings would lose data."""
+
+    exit_code = 8
+
+
+class PositionLostError(BusError):
+    """The offset asked for is not on the bus: below its beginning or beyond its end."""
+
+    exit_code = 9
+
+    def __init__(self, topic: str, partition: int, offset: int, *, begin: int, end: int) -> None:
+        super().__init__(
+            f"{topic}/{partition} has offsets {begin} to {end}, not {offset}",
+            hint="The partition goes on behind a recorded gap; see 'streambackup status'.",
+        )
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.begin = begin
+        self.end = end
+
+
+class InvalidEventError(StreamBackupError):
+    """An event breaks the contract of docs/events.md."""
+
+    exit_code = 10
+
+
+class SourceError(StreamBackupError):
+    """The mail store cannot be read."""
+
+    exit_code = 11
+
+
+class TargetError(StreamBackupError):
+    """The place restored into cannot be written."""
+
+    exit_code = 12
+
+
+class ItemRefusedError(TargetError):
+    """The target cannot hold this one item; the others go on."""
+
+    exit_code = 13
+
+
+class IncompleteError(StreamBackupError):
+    """The work ended, and something is missing; the report says what."""
+
+    exit_code = 14
+
+
+class FaultsFoundError(StreamBackupError):
+    """A check or a comparison found what must not be."""
+
+    exit_code = 15
+
+
+class InterruptedRunError(StreamBackupError):
+    """The user stopped the work; what was done so far is consistent."""
+
+    exit_code = 130
