@@ -1,14 +1,14 @@
 """Every error a user can meet, with its exit code and its cure.
 
     StreamBackupError                   1
-      UsageError                        2   the command line, a setting, an id or a time is wrong
-        NotFoundError                   3   an account, item, transaction or file that does not exist
+      UsageError                        2   wrong command line, setting, id or time
+        NotFoundError                   3   no such account, item, transaction or file
       StoreError                        4   the backup path is missing, foreign, damaged or not eligible
         StoreBusyError                  5   another service works on this path
         NoSpaceError                    6   the disk is full; work resumes when there is space
-      BusError                          7   the bus cannot be reached or refuses
-        TopicError                      8   a topic is missing or set up in a way that loses data
-        PositionLostError               9   the bus no longer has, or never had, the position asked for
+      BusError                          7   the bus is away or refuses
+        TopicError                      8   a topic is missing or would lose data
+        PositionLostError               9   the bus does not hold the position asked for
       InvalidEventError                10   an event breaks the published contract
       SourceError                      11   the mail store being watched cannot be read
       TargetError                      12   the place restored into cannot be written

@@ -1,6 +1,7 @@
 """The bus: topics of partitions, each an ordered, durable log of records.
 
-Two implementations, one contract (``tests/contract/bus_contract.py``): ``embedded.py`` (SQLite, one host)
+Two implementations, one contract (``tests/contract/bus_contract.py``): ``embedded.py`` (SQLite, one
+host)
 and ``kafka.py``. Nothing above this room knows which of them it talks to.
 """
 
@@ -54,7 +55,9 @@ class Bounds(NamedTuple):
 
 
 class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic as it shall be. ``retention_ms`` -1 keeps for ever; ``compacted`` keeps the newest per key."""
+    """A topic as it shall be. ``retention_ms`` -1 keeps for ever; ``compacted`` keeps the newest
+    per key.
+    """
 
     name: str
     partitions: int
@@ -63,7 +66,9 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic as it is. ``warnings`` name settings that are weaker than design asks for, ``faults`` those that lose data."""
+    """A topic as it is. ``warnings`` name settings that are weaker than design asks for, ``faults``
+    those that lose data.
+    """
 
     name: str
     partitions: int
@@ -75,16 +80,21 @@ class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Producer(Protocol):
-    """Publishes batches. Closing flushes nothing: what ``publish`` returned for is durable, nothing else is."""
+    """Publishes batches. Closing flushes nothing: what ``publish`` returned for is durable, nothing
+    else is.
+    """
 
     async def publish(self, records: Sequence[Outgoing]) -> list[Placed]:
-        """Publish *records*, keeping their order per partition; durable as the bus promises on return.
+        """Publish *records*, keeping their order per partition; durable as the bus promises on
+        return.
 
-        Returns one place per record, in order. After an error any part of them may be on the bus, so the
+        Returns one place per record, in order. After an error any part of them may be on the bus,
+        so the
         caller repeats all of them; readers drop what they have folded already.
 
         Raises:
-            BusError: not (all) published. TopicError: a topic does not exist or refuses the record's size.
+            BusError: not (all) published. TopicError: a topic does not exist or refuses the
+            record's size.
         """
         ...
 
@@ -102,12 +112,15 @@ class Ownership(Protocol):
     ) -> Mapping[TopicPartition, int]:
         """These partitions are now ours. Returns the offset to read from, one per partition.
 
-        Called before any of their records is fetched. Called again with the same partition after it was lost.
+        Called before any of their records is fetched. Called again with the same partition after it
+        was lost.
         """
         ...
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        """These partitions are someone else's once this returns. Must be short: seal what is durable, drop the rest."""
+        """These partitions are someone else's once this returns. Must be short: seal what is
+        durable, drop the rest.
+        """
         ...
 
 
@@ -117,12 +130,15 @@ class Consumer(Protocol):
     async def fetch(
         self, *, records_max: int, wait_ms: int
     ) -> Mapping[TopicPartition, Sequence[Record]]:
-        """The next records of owned, unpaused partitions, in offset order; empty when none came within *wait_ms*.
+        """The next records of owned, unpaused partitions, in offset order; empty when none came
+        within *wait_ms*.
 
-        Offsets rise but need not be contiguous. A record is handed out once per position: reading on is implicit.
+        Offsets rise but need not be contiguous. A record is handed out once per position: reading
+        on is implicit.
 
         Raises:
-            PositionLostError: a partition's position is not on the bus; it is paused until ``seek``, the others go on.
+            PositionLostError: a partition's position is not on the bus; it is paused until
+            ``seek``, the others go on.
             BusError: the bus cannot be reached.
         """
         ...
@@ -136,7 +152,9 @@ class Consumer(Protocol):
     def resume(self, partitions: Collection[TopicPartition]) -> None: ...
 
     async def acknowledge(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        """Tell the bus how far the group is. Only lag displays and the embedded bus's retention read it."""
+        """Tell the bus how far the group is. Only lag displays and the embedded bus's retention
+        read it.
+        """
         ...
 
     async def close(self) -> None:
@@ -150,7 +168,9 @@ class Bus(Protocol):
     async def consumer(
         self, topics: Collection[str], *, group: str, ownership: Ownership
     ) -> Consumer:
-        """Join *group* for *topics* (co-partitioned when several). Positions come from *ownership*, never from the bus."""
+        """Join *group* for *topics* (co-partitioned when several). Positions come from *ownership*,
+        never from the bus.
+        """
         ...
 
     async def bounds(self, topics: Collection[str]) -> dict[TopicPartition, Bounds]:
@@ -160,7 +180,8 @@ class Bus(Protocol):
     async def read(
         self, partition: TopicPartition, offset: int, *, records_max: int
     ) -> Sequence[Record]:
-        """Up to *records_max* records at or after *offset*, outside any group; fewer only at the end.
+        """Up to *records_max* records at or after *offset*, outside any group; fewer only at the
+        end.
 
         Raises:
             PositionLostError: *offset* is below the beginning or beyond the end of the partition.
@@ -168,7 +189,9 @@ class Bus(Protocol):
         ...
 
     async def latest(self, topic: str) -> dict[bytes, bytes]:
-        """The newest value per key of a compacted topic of one partition; tombstoned keys are absent."""
+        """The newest value per key of a compacted topic of one partition; tombstoned keys are
+        absent.
+        """
         ...
 
     async def acknowledged(self, group: str) -> dict[TopicPartition, int]:
@@ -176,9 +199,11 @@ class Bus(Protocol):
         ...
 
     async def create(self, specs: Collection[TopicSpec]) -> list[str]:
-        """Create the topics that do not exist yet; returns warnings (fewer replicas than asked and the like).
+        """Create the topics that do not exist yet; returns warnings (fewer replicas than asked and
+        the like).
 
-        On return every partition accepts records. An existing topic of the same name is left as it is.
+        On return every partition accepts records. An existing topic of the same name is left as it
+        is.
 
         Raises:
             TopicError: it exists with another number of partitions.

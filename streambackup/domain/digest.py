@@ -1,0 +1,24 @@
+"""The name of content: base64 of its SHA-256, with ``/`` written as ``,`` (44 characters)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+DIGEST_PATTERN = r"^[A-Za-z0-9+,]{43}=$"
+_VALID = re.compile(DIGEST_PATTERN)
+
+
+def digest_name(sha256: bytes) -> str:
+    """The name for a raw SHA-256 value."""
+    return base64.b64encode(sha256).decode("ascii").replace("/", ",")
+
+
+def digest_of(content: bytes | memoryview) -> str:
+    """The name of *content*."""
+    return digest_name(hashlib.sha256(content).digest())
+
+
+def is_digest(text: str) -> bool:
+    return _VALID.match(text) is not None

@@ -1,0 +1,160 @@
+"""The file system, as far as durability goes: everything that a crash may undo passes through here.
+
+All calls block; callers hand them to threads a batch at a time. ``testing/lossy_disk.py`` is a Disk
+that
+forgets what was not synced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from streambackup.errors import NoSpaceError, StoreError
+
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about *path* into our errors; a missing file stays
+    FileNotFoundError.
+    """
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpaceError(
+                f"no space left for {path}",
+                hint="Free some space; the work resumes by itself.",
+            ) from error
+        raise StoreError(f"{path}: {error.strerror}") from error
+
+
+class AppendFile:
+    """A file that only grows. Nothing is durable before ``sync`` returned."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append all of *data*. After an error any part of it may be in the file."""
+        view = memoryview(data)
+        with storage_errors(self.path):
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+
+    def sync(self) -> None:
+        with storage_errors(self.path):
+            os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class Disk:
+    """The real file system."""
+
+    def create(self, path: Path) -> AppendFile:
+        """A new file, which must not exist yet. Its name is durable after ``sync_directory`` of its
+        parent.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        with storage_errors(path):
+            return AppendFile(path, os.open(path, flags, FILE_MODE))
+
+    def append(self, path: Path) -> AppendFile:
+        """A file to append to, made if absent."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with storage_errors(path):
+            return AppendFile(path, os.open(path, flags, FILE_MODE))
+
+    def make_directories(self, path: Path) -> None:
+        """*path* and its parents, each new one durable in its own parent on return."""
+        missing = []
+        while not path.is_dir():
+            missing.append(path)
+            path = path.parent
+        for directory in reversed(missing):
+            with storage_errors(directory), contextlib.suppress(FileExistsError):
+                directory.mkdir(mode=DIRECTORY_MODE)
+            self.sync_directory(directory.parent)
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Give *path* new contents, all or none of them after a crash; durable on return."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        file = self.create(temporary)
+        try:
+            file.write(data)
+            file.sync()
+        finally:
+            file.close()
+        self.rename(temporary, path)
+        self.sync_directory(path.parent)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Durable after ``sync_directory`` of the parents."""
+        with storage_errors(target):
+            os.rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        with storage_errors(path):
+            os.unlink(path)
+
+    def sync_file(self, path: Path) -> None:
+        """Make durable what anyone wrote to *path*."""
+        with storage_errors(path):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def sync_directory(self, path: Path) -> None:
+        """Make the names in *path* durable."""
+        self.sync_file(path)
+
+    def sync_all(self, root: Path, written: Iterable[Path]) -> None:
+        """Make every file in *written* and the directories they stand in durable, in one go where
+        possible.
+
+        One ``syncfs`` of the file system that holds *root*; file by file where the system has none.
+        """
+        files = list(written)
+        if _syncfs is not None:
+            with storage_errors(root):
+                descriptor = os.open(root, os.O_RDONLY)
+                try:
+                    if _syncfs(descriptor) != 0:
+                        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+                finally:
+                    os.close(descriptor)
+            return
+        for path in files:
+            self.sync_file(path)
+        for directory in {path.parent for path in files}:
+            self.sync_directory(directory)
+
+
+def _find_syncfs() -> Callable[[int], int] | None:
+    try:
+        syncfs: Callable[[int], int] = ctypes.CDLL(None, use_errno=True).syncfs
+    except (OSError, AttributeError):
+        return None
+    return syncfs
+
+
+_syncfs = _find_syncfs()
