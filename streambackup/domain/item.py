@@ -91,7 +91,9 @@ class DocumentState(msgspec.Struct, kw_only=True):
 
 
 class AccountState(msgspec.Struct, kw_only=True):
-    """An account: everything needed to make it again. ``password_hash`` as the directory keeps it."""
+    """An account: everything needed to make it again. ``password_hash`` as the directory
+    keeps it.
+    """
 
     address: str
     display_name: str | None = None

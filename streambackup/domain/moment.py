@@ -1,4 +1,6 @@
-"""Transaction time: what counts when a source's clock is wrong, and which moment a time falls into."""
+"""Transaction time: what counts when a source's clock is wrong, and which moment a time falls
+into.
+"""
 
 from __future__ import annotations
 
