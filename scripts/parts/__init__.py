@@ -1,0 +1,1 @@
+"""The real servers that scripts/services runs, one module each. Standard library only."""
