@@ -1,0 +1,197 @@
+"""Every setting, with its meaning, unit and default: the closed list behind docs/settings.md.
+
+``settings_loading.py`` fills this tree from a file, the environment and flags. What decides which
+states are recorded (the moment, the ignored attributes) is not here: ``init`` fixes it in the
+store.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+def default_store_path() -> Path:
+    """Where a store lives unless told otherwise: of the machine for root, of the user else."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/streambackup")
+    return Path("~/.local/share/streambackup/backup").expanduser()
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the settings file."""
+
+
+class StoreSettings(Section, frozen=True):
+    """The backup path and what lies beside it."""
+
+    path: Annotated[
+        Path,
+        Meta(
+            description="Directory of the store. Default: `/var/lib/streambackup` for root, "
+            "`~/.local/share/streambackup/backup` for others."
+        ),
+    ] = msgspec.field(default_factory=default_store_path)
+    state_path: Annotated[
+        Path | None,
+        Meta(
+            description="Directory of this node's caches and queues. "
+            "Default: `state/<node id>` in `store.path`."
+        ),
+    ] = None
+    audit_path: Annotated[
+        Path | None,
+        Meta(
+            description="File that says who read or restored what. "
+            "Default: `audit.jsonl` in `store.path`."
+        ),
+    ] = None
+
+
+class KafkaSettings(Section, frozen=True):
+    """Read only where `bus.kind` is `kafka`."""
+
+    bootstrap_servers: Annotated[
+        str, Meta(description="Brokers to ask first, `host:port`, comma-separated.", min_length=1)
+    ] = "127.0.0.1:9092"
+    client_id: Annotated[
+        str, Meta(description="Name shown in the broker's logs and metrics.", min_length=1)
+    ] = "streambackup"
+    compression: Annotated[
+        Literal["none", "gzip", "lz4", "snappy", "zstd"],
+        Meta(description="How batches are compressed on their way to the broker."),
+    ] = "lz4"
+
+
+class BusSettings(Section, frozen=True):
+    """Where transactions and content travel."""
+
+    kind: Annotated[
+        Literal["embedded", "kafka"],
+        Meta(description="`embedded` needs nothing installed and serves one host."),
+    ] = "embedded"
+    kafka: KafkaSettings = KafkaSettings()
+
+
+class WorkerSettings(Section, frozen=True):
+    """How account and blob workers read and write."""
+
+    batch_records_max: Annotated[
+        int, Meta(description="Records taken from the bus at once, at most.", ge=1, le=1_000_000)
+    ] = 20_000
+    fetch_wait_ms: Annotated[
+        int, Meta(description="Milliseconds to wait for records before looking again.", ge=1)
+    ] = 100
+    queue_bytes_max: Annotated[
+        int,
+        Meta(description="Bytes of records held in memory, per role, at most.", ge=1_048_576),
+    ] = 64 * 1024 * 1024
+    segment_bytes: Annotated[
+        int, Meta(description="Bytes after which a journal segment is sealed.", ge=65_536)
+    ] = 64 * 1024 * 1024
+    segment_age_s: Annotated[
+        int, Meta(description="Seconds after which a journal segment is sealed.", ge=1)
+    ] = 60
+    segment_retention_s: Annotated[
+        int,
+        Meta(description="Seconds that a segment filed into account logs is still kept.", ge=0),
+    ] = 86_400
+
+
+class BlobSettings(Section, frozen=True):
+    """How content is stored."""
+
+    compression: Annotated[
+        Literal["gzip", "zstd", "none"],
+        Meta(description="Form of new blobs; old ones stay readable whatever it is."),
+    ] = "gzip"
+    compression_level: Annotated[
+        int,
+        Meta(description="From 0 (stored as it is) to 9 (smallest).", ge=0, le=9),
+    ] = 6
+    threads: Annotated[
+        int, Meta(description="Threads that hash, compress and write content.", ge=1, le=256)
+    ] = 2
+    upload_give_up_bytes: Annotated[
+        int,
+        Meta(
+            description="Bytes of a partition that may follow an unfinished upload before it is "
+            "given up.",
+            ge=1_048_576,
+        ),
+    ] = 1024 * 1024 * 1024
+
+
+class MaildirSettings(Section, frozen=True):
+    """One Maildir++ tree to watch."""
+
+    path: Annotated[Path, Meta(description="Directory that holds `cur`, `new` and `tmp`.")]
+    account: Annotated[
+        str, Meta(description="Id of the account it belongs to.", min_length=1, max_length=1024)
+    ]
+
+
+class SourceSettings(Section, frozen=True):
+    """What is watched."""
+
+    maildir: Annotated[
+        list[MaildirSettings], Meta(description="Maildir++ trees, each with its account.")
+    ] = []
+
+
+class HttpSettings(Section, frozen=True):
+    """Health and metrics for the machine's own monitoring."""
+
+    listen: Annotated[
+        str,
+        Meta(description="Address and port; `0` switches it off.", pattern=r"^(0|.+:\d{1,5})$"),
+    ] = "127.0.0.1:9464"
+    allow_remote: Annotated[
+        bool, Meta(description="Allow an address that other machines reach; nothing is encrypted.")
+    ] = False
+
+
+class ShutdownSettings(Section, frozen=True):
+    """How the service ends."""
+
+    drain_s: Annotated[
+        float, Meta(description="Seconds to finish what was begun after SIGTERM.", ge=0)
+    ] = 10.0
+
+
+class DiskSettings(Section, frozen=True):
+    """When the disk counts as nearly full."""
+
+    free_warning_mb: Annotated[
+        int, Meta(description="Megabytes (10^6) free below which `status` warns.", ge=0)
+    ] = 1_000
+
+
+class LogSettings(Section, frozen=True):
+    """What the service writes to standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least that is written.")
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "text", "json"],
+        Meta(description="`auto` is text on a terminal and JSON elsewhere."),
+    ] = "auto"
+
+
+class Settings(Section, frozen=True):
+    """The whole tree."""
+
+    store: StoreSettings = msgspec.field(default_factory=StoreSettings)
+    bus: BusSettings = BusSettings()
+    worker: WorkerSettings = WorkerSettings()
+    blobs: BlobSettings = BlobSettings()
+    sources: SourceSettings = msgspec.field(default_factory=SourceSettings)
+    http: HttpSettings = HttpSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
+    disk: DiskSettings = DiskSettings()
+    log: LogSettings = LogSettings()
