@@ -9,7 +9,6 @@ import difflib
 import os
 import re
 import tomllib
-import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -215,8 +214,4 @@ def _without_meta(kind: Any) -> Any:
 
 
 def _is_section(kind: Any) -> bool:
-    return (
-        isinstance(kind, type)
-        and not isinstance(kind, types.GenericAlias)
-        and issubclass(kind, Section)
-    )
+    return isinstance(kind, type) and issubclass(kind, Section)
