@@ -1,0 +1,139 @@
+"""Frames: the unit that a journal appends, checks and skips. Layout in docs/format.md, "Journal".
+
+Pure: bytes in, bytes out.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+from streambackup.domain.crc import crc32c, crc32c_extend
+
+FILE_MAGIC = b"sbjrnl1\n"
+FRAME_MAGIC = b"SBF1"
+_HEADER = struct.Struct("<4sII BB2x 8s QQ qI4x")
+_LAST_KNOWN = 1
+HEADER_BYTES = _HEADER.size
+_CHECKED_FROM = 12
+PAYLOAD_BYTES_MAX = 256 * 1024 * 1024
+
+
+class FrameKind(IntEnum):
+    EPOCH = 1
+    RECORDS = 2
+    GAP = 3
+    BLOBS = 4
+
+
+class LastRecord(NamedTuple):
+    """The record that an owner reads again before it goes on: its record checksum and publish time
+    in ms.
+
+    ``crc`` is None where there is no record: at the beginning, and behind a gap.
+    """
+
+    crc: int | None
+    published_ms: int
+
+
+NO_RECORD = LastRecord(None, 0)
+
+
+class Frame(NamedTuple):
+    """One checked frame. It covers offsets ``first`` (inclusive) to ``next`` of its generation.
+
+    ``last`` describes the last record before ``next``.
+    """
+
+    kind: FrameKind
+    generation: str
+    first: int
+    next: int
+    last: LastRecord
+    payload: bytes
+
+
+class Damage(NamedTuple):
+    """Bytes that are no valid frame. A torn tail has nothing valid behind it; anything else
+    is damage.
+    """
+
+    start: int
+    end: int
+    torn: bool
+
+
+def encode_frame(
+    kind: FrameKind, generation: str, first: int, next: int, last: LastRecord, payload: bytes
+) -> bytes:
+    """The frame's bytes. *generation* is 16 hex digits."""
+    assert first <= next
+    assert len(payload) <= PAYLOAD_BYTES_MAX
+    flags = 0 if last.crc is None else _LAST_KNOWN
+    header = _HEADER.pack(
+        FRAME_MAGIC,
+        len(payload),
+        0,
+        kind,
+        flags,
+        bytes.fromhex(generation),
+        first,
+        next,
+        last.published_ms,
+        last.crc or 0,
+    )
+    crc = crc32c_extend(crc32c(header[_CHECKED_FROM:]), payload)
+    return header[:8] + crc.to_bytes(4, "little") + header[_CHECKED_FROM:] + payload
+
+
+def decode_frames(data: bytes | memoryview) -> Iterator[tuple[int, Frame | Damage]]:
+    """The frames in a journal file's bytes behind its magic, each with where it begins in *data*.
+
+    Bytes that fail their check are yielded as Damage, then reading goes on at the next valid frame,
+    if any.
+    """
+    at = len(FILE_MAGIC)
+    end = len(data)
+    while at < end:
+        frame, size = _frame_at(data, at)
+        if frame is not None:
+            yield at, frame
+            at += size
+            continue
+        following = _next_valid(data, at + 1)
+        yield at, Damage(at, following or end, torn=following is None)
+        if following is None:
+            return
+        at = following
+
+
+def _frame_at(data: bytes | memoryview, at: int) -> tuple[Frame | None, int]:
+    header = bytes(data[at : at + HEADER_BYTES])
+    if len(header) < HEADER_BYTES or header[:4] != FRAME_MAGIC:
+        return None, 0
+    _, length, crc, kind, flags, generation, first, next_, last_ms, last_crc = _HEADER.unpack(
+        header
+    )
+    size = HEADER_BYTES + length
+    if length > PAYLOAD_BYTES_MAX or at + size > len(data):
+        return None, 0
+    payload = bytes(data[at + HEADER_BYTES : at + size])
+    if crc32c_extend(crc32c(header[_CHECKED_FROM:]), payload) != crc:
+        return None, 0
+    last = LastRecord(last_crc if flags & _LAST_KNOWN else None, last_ms)
+    return Frame(FrameKind(kind), generation.hex(), first, next_, last, payload), size
+
+
+def _next_valid(data: bytes | memoryview, at: int) -> int | None:
+    """Where the next valid frame begins at or behind *at*."""
+    whole = bytes(data)
+    while True:
+        at = whole.find(FRAME_MAGIC, at)
+        if at < 0:
+            return None
+        if _frame_at(data, at)[0] is not None:
+            return at
+        at += 1

@@ -1,0 +1,121 @@
+"""What frames carry, as MessagePack arrays. Layout in docs/format.md, "Journal"."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from streambackup.domain.crc import crc32c, crc32c_extend
+from streambackup.domain.entry import Member
+
+
+class EpochOpened(msgspec.Struct, frozen=True, array_like=True):
+    """First frame of every segment: who writes, where it took over, and the settings in effect
+    there.
+
+    ``last_crc`` is the record checksum of the last record before; None where there was none to take
+    over.
+    """
+
+    store: str
+    epoch: int
+    writer: str
+    node: str
+    moment_ms: int
+    ignored_attributes: tuple[str, ...]
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A run: its last record as it came, and of the ones before it what the fold needs."""
+
+    offset: int
+    published_ms: int
+    value: bytes
+    earlier: tuple[Member, ...] = ()
+
+
+class Quarantined(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A record that cannot be used, kept whole, and why."""
+
+    offset: int
+    published_ms: int
+    reason: str
+    key: bytes | None
+    value: bytes | None
+
+
+class Records(msgspec.Struct, frozen=True, array_like=True):
+    """A batch of ``mailbox.transactions``. ``last_crc`` and ``last_ms`` are those of the
+    last record covered.
+    """
+
+    rows: list[Row]
+    quarantined: list[Quarantined]
+
+
+class Gap(msgspec.Struct, frozen=True, array_like=True):
+    """Offsets that the bus no longer has, or that belong to another life of the topic."""
+
+    reason: str
+    time_ms: int
+
+
+class StoredBlob(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A digest whose content is durable. ``offset`` is that of its last chunk."""
+
+    digest: str
+    size: int
+    stored_size: int
+    offset: int
+
+
+class MetBlob(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A digest met again: content or a reference at this offset."""
+
+    digest: str
+    offset: int
+
+
+class GivenUp(msgspec.Struct, frozen=True, array_like=True):
+    """An upload that the position went past, unfinished."""
+
+    digest: str
+    upload: str
+    first_offset: int
+    received: int
+    total: int
+
+
+class Blobs(msgspec.Struct, frozen=True, array_like=True):
+    """A batch of ``mailbox.blobs``. The frame ends at the position, which waits for
+    unfinished uploads.
+    """
+
+    stored: list[StoredBlob]
+    met: list[MetBlob]
+    given_up: list[GivenUp]
+    quarantined: list[Quarantined]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+_P = TypeVar("_P", EpochOpened, Records, Gap, Blobs)
+
+
+def encode_payload(payload: EpochOpened | Records | Gap | Blobs) -> bytes:
+    return _encode(payload)
+
+
+def decode_payload(data: bytes, kind: type[_P]) -> _P:
+    """The payload of a frame whose checksum held. Raises msgspec.MsgspecError for another
+    layout.
+    """
+    return msgspec.msgpack.decode(data, type=kind)
+
+
+def record_crc(key: bytes | None, value: bytes | None, timestamp: int) -> int:
+    """The record checksum that tells a topic from its successor of the same name."""
+    crc = crc32c(key or b"")
+    crc = crc32c_extend(crc, value or b"")
+    return crc32c_extend(crc, timestamp.to_bytes(8, "little", signed=True))
