@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import GenericAlias
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,32 +10,18 @@ import msgspec
 from streambackup.domain.entry import ItemType
 from streambackup.domain.item import STATE_TYPES
 from streambackup.errors import InvalidEventError
-from streambackup.events.blob import BlobEvent, Chunk, Reference
-from streambackup.events.mailbox import EVENT_BYTES_MAX, SCHEMA, STATE_DEPTH_MAX, MailboxEvent
+from streambackup.events.blob import BlobEvent
+from streambackup.events.mailbox import EVENT_BYTES_MAX, SCHEMA, MailboxEvent
 
 _JSON_OBJECT = b"{"
-_NO_STATE: Any = None
+_FLOAT64, _FLOAT32 = b"\xcb", b"\xca"
+"""MessagePack's codes for floats: only an event with such a byte can hold NaN or infinity."""
 
-
-def _json_value(depth: int) -> Any:
-    """A type that admits what JSON can hold, nested at most *depth* deep; bin and ext fit none of
-    its parts.
-    """
-    leaf = str | int | float | bool | None
-    if depth == 0:
-        return leaf
-    inner: Any = _json_value(depth - 1)
-    return leaf | GenericAlias(list, (inner,)) | GenericAlias(dict, (str, inner))
-
-
-_StateValue: Any = GenericAlias(dict, (str, _json_value(STATE_DEPTH_MAX - 1)))
 
 _mailbox_msgpack = msgspec.msgpack.Decoder(MailboxEvent)
 _mailbox_json = msgspec.json.Decoder(MailboxEvent)
 _blob_msgpack = msgspec.msgpack.Decoder(BlobEvent)
 _blob_json = msgspec.json.Decoder(BlobEvent)
-_state_msgpack: msgspec.msgpack.Decoder[dict[str, Any]] = msgspec.msgpack.Decoder(_StateValue)
-_state_json: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(_StateValue)
 _encoder = msgspec.msgpack.Encoder()
 
 _T = TypeVar("_T")
@@ -86,9 +71,8 @@ def _decode(value: bytes | None, from_msgpack: Any, from_json: Any) -> Any:
     json = value[:1] == _JSON_OBJECT
     try:
         event = from_json(value) if json else from_msgpack(value)
-        raw = getattr(event, "state", _NO_STATE)
-        if raw is not None:
-            decode_state(raw)
+        if _FLOAT64 in value or _FLOAT32 in value:
+            _refuse_non_finite(getattr(event, "state", None))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidEventError(_reason(value, json, error)) from error
     return event
@@ -104,22 +88,6 @@ def _reason(value: bytes, json: bool, error: Exception) -> str:
     if schema > SCHEMA:
         return f"schema {schema} is newer than {SCHEMA}, the newest this release knows"
     return f"not an event: {error}"
-
-
-def decode_state(raw: bytes | msgspec.Raw) -> dict[str, Any]:
-    """The state in *raw*, MessagePack or JSON.
-
-    Raises:
-        msgspec.ValidationError: it holds what JSON cannot (bin, ext, NaN, keys that are no strings)
-        or is too deep.
-    """
-    data = bytes(raw)
-    if data[:1] == _JSON_OBJECT:
-        return _state_json.decode(data)
-    state = _state_msgpack.decode(data)
-    if b"\xcb" in data or b"\xca" in data:
-        _refuse_non_finite(state)
-    return state
 
 
 def _refuse_non_finite(value: Any) -> None:
@@ -143,15 +111,3 @@ def check_typed_state(item_type: ItemType, state: dict[str, Any]) -> None:
         msgspec.convert(state, STATE_TYPES[item_type])
     except msgspec.ValidationError as error:
         raise InvalidEventError(f"the {item_type} state is not valid: {error}") from error
-
-
-__all__ = [
-    "BlobEvent",
-    "Chunk",
-    "Reference",
-    "check_typed_state",
-    "decode_blob_event",
-    "decode_mailbox_event",
-    "decode_state",
-    "encode_event",
-]

@@ -2,16 +2,17 @@
 
 The published contract is ``docs/events.md`` with ``docs/events.schema.json``; change it only with a
 new schema
-number. The envelope is decoded, ``state`` stays the bytes it came as.
+number. Fields that this release does not know are skipped in the envelope and kept in the state.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from types import GenericAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Meta
 
 from streambackup.domain.digest import DIGEST_PATTERN
 from streambackup.domain.entry import ItemType
@@ -59,6 +60,21 @@ Precondition = TransactionId | Literal["never-seen"]
 """
 
 
+def _json_value(depth: int) -> Any:
+    """What JSON can hold, nested at most *depth* deep; bin and ext fit none of its parts."""
+    leaf = str | int | float | bool | None
+    if depth == 0:
+        return leaf
+    inner = _json_value(depth - 1)
+    return leaf | GenericAlias(list, (inner,)) | GenericAlias(dict, (str, inner))
+
+
+if TYPE_CHECKING:
+    StateFields = dict[str, Any]
+else:
+    StateFields = GenericAlias(dict, (str, _json_value(STATE_DEPTH_MAX - 1)))
+
+
 class MarkerKind(StrEnum):
     GENERATION_BEGIN = "generation-begin"
     GENERATION_END = "generation-end"
@@ -103,7 +119,7 @@ class Put(Transaction, kw_only=True, frozen=True, gc=False, omit_defaults=True, 
 
     item: Item
     type: ItemType
-    state: Raw
+    state: StateFields
     digest: Digest | None = None
     size: Count | None = None
     content: Position | None = None

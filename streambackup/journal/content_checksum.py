@@ -8,25 +8,17 @@ from __future__ import annotations
 
 import msgspec
 
-from streambackup.domain.crc import crc32c, crc32c_extend
-from streambackup.events.mailbox import (
-    AccountDelete,
-    Delete,
-    EmptyFolder,
-    FolderDelete,
-    Marker,
-    Put,
-)
+from streambackup.domain.crc import crc32c
+from streambackup.events.mailbox import MailboxEvent, Put
 
 _encode = msgspec.msgpack.Encoder().encode
+_LEFT_OUT = frozenset({"schema", "generation", "account", "source", "incarnation", "sequence"})
 
 
-def content_checksum(
-    event: Put | Delete | EmptyFolder | FolderDelete | AccountDelete | Marker,
-) -> int:
-    """CRC-32C over what *event* says; for a put, over its state's bytes as they came, too."""
+def content_checksum(event: MailboxEvent) -> int:
+    """CRC-32C over what *event* says, its id and place apart."""
     if type(event) is Put:
-        head = (
+        said: tuple[object, ...] = (
             "put",
             event.item,
             event.time_ms,
@@ -34,9 +26,10 @@ def content_checksum(
             event.after,
             event.digest,
             event.size,
+            event.state,
         )
-        return crc32c_extend(crc32c(_encode(head)), bytes(event.state))
-    rest = msgspec.structs.asdict(event)
-    for name in ("generation", "account", "source", "incarnation", "sequence", "schema"):
-        rest.pop(name, None)
-    return crc32c(_encode([event.__struct_config__.tag, sorted(rest.items())]))
+    else:
+        fields = msgspec.structs.asdict(event)
+        named = sorted(fields.items())
+        said = (event.__struct_config__.tag, *(pair for pair in named if pair[0] not in _LEFT_OUT))
+    return crc32c(_encode(said))
