@@ -1,0 +1,76 @@
+"""Structured logs on standard error: one event name and countable keys per line.
+
+Everything else takes its logger from ``structlog.get_logger()``; only this module knows how a line
+is written, and sees to it that no secret is.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from streambackup.runtime.redaction import without_secrets
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "text", "json"]
+
+
+def configure_logs(level: Level, log_format: Format, stream: TextIO | None = None) -> None:
+    """Send everything from *level* up to *stream*, standard error unless given.
+
+    ``auto`` is text on a terminal and JSON elsewhere. Records that libraries make with the standard
+    library's ``logging`` join ours, from ``warning`` up. May be called again.
+    """
+    stream = sys.stderr if stream is None else stream
+    number = logging.getLevelNamesMapping()[level.upper()]
+    text = log_format == "text" or (log_format == "auto" and stream.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            hide_secrets,
+            *(_text_lines(colours=stream.isatty()) if text else _json_lines()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(
+        handlers=[_LibraryRecords()], level=max(number, logging.WARNING), force=True
+    )
+
+
+def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace the value of every key that names a secret, at any depth."""
+    return {key: without_secrets(key, value) for key, value in event.items()}
+
+
+def _text_lines(*, colours: bool) -> list[Processor]:
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=colours, exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
+
+
+def _json_lines() -> list[Processor]:
+    return [structlog.processors.format_exc_info, _json_line]
+
+
+def _json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+class _LibraryRecords(logging.Handler):
+    """Turns a record of the standard library's ``logging`` into an event of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger(library=record.name).log(
+            record.levelno, "library_record", text=record.getMessage(), exc_info=record.exc_info
+        )

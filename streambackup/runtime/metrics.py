@@ -1,0 +1,98 @@
+"""The closed list of metrics. docs/metrics.md is made from it by ``scripts/reference``.
+
+Labels are few and bounded: topics, partitions, roles and classes, never accounts. A child with its
+labels (``metrics.records.labels(...)``) costs a lookup, so hot paths fetch theirs once.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+PREFIX = "streambackup_"
+LATENCY_BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """Every metric of one process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._stream()
+        self._blobs()
+        self._sources()
+        self._process()
+
+    def _stream(self) -> None:
+        place = ("topic", "partition")
+        self.records = self._counter("records", "Records read from the bus.", ("topic",))
+        self.batches = self._counter("batches", "Batches made durable.", ("topic",))
+        self.entries = self._counter("entries", "Entries appended to journals.")
+        self.coalesced = self._counter(
+            "coalesced_transactions", "Transactions that share an entry with an earlier one."
+        )
+        self.quarantined = self._counter(
+            "quarantined_records", "Records that could not be used and were kept aside.", ("topic",)
+        )
+        self.lag = self._gauge("lag_records", "Records on the bus not yet durable here.", place)
+        self.position = self._gauge(
+            "durable_position", "Offset of the next record to read, as durable here.", place
+        )
+        self.last_transaction = self._gauge(
+            "last_durable_transaction_timestamp_seconds",
+            "Publish time of the newest durable transaction, in seconds since 1970 (UTC).",
+        )
+        self.commit_seconds = Histogram(
+            PREFIX + "commit_seconds",
+            "Seconds from a batch's fetch until it was durable.",
+            ("topic",),
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.segments_filed = self._counter(
+            "segments_filed", "Journal segments filed into account logs."
+        )
+
+    def _blobs(self) -> None:
+        self.blobs_stored = self._counter("blobs_stored", "Blobs stored for the first time.")
+        self.blobs_met = self._counter("blobs_met", "Blobs that came again and were stored before.")
+        self.blob_bytes_received = self._counter(
+            "blob_received_bytes", "Bytes of the blobs stored, as they were received."
+        )
+        self.blob_bytes_stored = self._counter(
+            "blob_stored_bytes", "Bytes of the blobs stored, as they lie in the volume."
+        )
+        self.pending_uploads = self._gauge(
+            "pending_uploads", "Uploads whose chunks have not all arrived."
+        )
+
+    def _sources(self) -> None:
+        self.observations = self._counter(
+            "source_observations", "Changes that a source saw.", ("source",)
+        )
+        self.outbox_queue = self._gauge(
+            "outbox_queue_transactions",
+            "Transactions safe in a source's outbox and not yet on the bus.",
+            ("source",),
+        )
+
+    def _process(self) -> None:
+        self.queue_bytes = self._gauge("queue_bytes", "Bytes of records held in memory.", ("role",))
+        self.loop_lag = self._gauge(
+            "event_loop_lag_seconds", "How late the event loop's last wake-up was, in seconds."
+        )
+        self.disk_free = self._gauge(
+            "disk_free_bytes", "Bytes free on the file system of the backup path."
+        )
+        self.errors = self._counter(
+            "errors", "Errors that a task survived or ended with.", ("error",)
+        )
+
+    def _counter(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(PREFIX + name, meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(PREFIX + name, meaning, labels, registry=self.registry)
+
+    def exposition(self) -> bytes:
+        """All values in Prometheus' text format."""
+        return generate_latest(self.registry)
