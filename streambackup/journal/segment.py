@@ -120,7 +120,7 @@ class SegmentWriter:
 
     def _open(self, first: int, before: LastRecord) -> AppendFile:
         self.name = SegmentName(self.epoch, first)
-        self._disk.make_directories(self._path.directory)
+        self._disk.ensure_directories(self._path.directory)
         file = self._disk.create(self._path.path_of(self.name))
         self._unsynced_names.append(self._path.directory)
         head = encode_frame(

@@ -44,23 +44,23 @@ class AppendFile:
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
-        self._descriptor = descriptor
+        self.descriptor = descriptor
 
     def write(self, data: bytes | memoryview) -> None:
         """Append all of *data*. After an error any part of it may be in the file."""
         view = memoryview(data)
         with storage_errors(self.path):
             while view:
-                view = view[os.write(self._descriptor, view) :]
+                view = view[os.write(self.descriptor, view) :]
 
     def sync(self) -> None:
         with storage_errors(self.path):
-            os.fdatasync(self._descriptor)
+            os.fdatasync(self.descriptor)
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
 
 class Disk:
@@ -80,15 +80,40 @@ class Disk:
         with storage_errors(path):
             return AppendFile(path, os.open(path, flags, FILE_MODE))
 
-    def make_directories(self, path: Path) -> None:
-        """*path* and its parents, each new one durable in its own parent on return."""
+    def append_on_new_line(self, path: Path, data: bytes) -> None:
+        """Append whole lines to *path*, made if absent, behind a line end. Durable after
+        ``sync_all``.
+
+        A line that an unfinished append left without its end gets one, so that *data* is not glued
+        to it.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        with storage_errors(path):
+            file = AppendFile(path, os.open(path, flags, FILE_MODE))
+            try:
+                size = os.fstat(file.descriptor).st_size
+                torn = size > 0 and os.pread(file.descriptor, 1, size - 1) != b"\n"
+                file.write(b"\n" + data if torn else data)
+            finally:
+                file.close()
+
+    def make_directories(self, path: Path) -> list[Path]:
+        """*path* and its parents. Returns those that are new; durable once their parents
+        are synced.
+        """
         missing = []
         while not path.is_dir():
             missing.append(path)
             path = path.parent
-        for directory in reversed(missing):
+        missing.reverse()
+        for directory in missing:
             with storage_errors(directory), contextlib.suppress(FileExistsError):
                 directory.mkdir(mode=DIRECTORY_MODE)
+        return missing
+
+    def ensure_directories(self, path: Path) -> None:
+        """*path* and its parents, durable on return."""
+        for directory in self.make_directories(path):
             self.sync_directory(directory.parent)
 
     def replace(self, path: Path, data: bytes) -> None:
