@@ -3,9 +3,12 @@
     StreamBackupError                   1
       UsageError                        2   wrong command line, setting, id or time
         NotFoundError                   3   no such account, item, transaction or file
-      StoreError                        4   the backup path is missing, foreign, damaged or not eligible
+      StoreError                        4   the backup path is missing, foreign or damaged
         StoreBusyError                  5   another service works on this path
         NoSpaceError                    6   the disk is full; work resumes when there is space
+        BlobMissingError               16   content that a state names is not in the store
+        BlobPendingError               17   content is still on its way into the store
+        BlobDamagedError               18   content in the store is not what its digest says
       BusError                          7   the bus is away or refuses
         TopicError                      8   a topic is missing or would lose data
         PositionLostError               9   the bus does not hold the position asked for
@@ -13,7 +16,7 @@
       SourceError                      11   the mail store being watched cannot be read
       TargetError                      12   the place restored into cannot be written
         ItemRefusedError               13   the target cannot hold this one item
-      IncompleteError                  14   a restore or publish finished, but not everything is there
+      IncompleteError                  14   a restore or publish ended, something is missing
       FaultsFoundError                 15   check or compare found faults
       InterruptedRunError             130   stopped by the user; what was done is consistent
 
@@ -62,6 +65,24 @@ class NoSpaceError(StoreError):
     """The file system is full; nothing acknowledged is affected."""
 
     exit_code = 6
+
+
+class BlobMissingError(StoreError):
+    """The store does not hold the content, and what could have brought it has been read."""
+
+    exit_code = 16
+
+
+class BlobPendingError(StoreError):
+    """The content is not stored yet; the bus may still hold it."""
+
+    exit_code = 17
+
+
+class BlobDamagedError(StoreError):
+    """What is stored under a digest has another one, or cannot be decompressed."""
+
+    exit_code = 18
 
 
 class BusError(StreamBackupError):
