@@ -1,0 +1,63 @@
+"""What every test shares: hypothesis profiles and the real parts that some tests need."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests import real_parts
+
+PARTS = pytest.StashKey[real_parts.RealParts]()
+
+settings.register_profile(
+    "quick", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=5_000)
+settings.load_profile("quick")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--start-parts",
+        action="store_true",
+        help="install and start the real parts that the selected tests need (scripts/test does)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    parts = real_parts.from_environment(may_start=config.getoption("--start-parts"))
+    config.stash[PARTS] = parts
+    config.add_cleanup(parts.release)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have the parts ready before the first test, outside of any test's time limit."""
+    if not session.config.option.collectonly:
+        needed = {name for item in session.items for name in real_parts.needed(item)}
+        session.config.stash[PARTS].prepare(needed)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name in sorted(real_parts.needed(item)):
+        item.config.stash[PARTS].check(name)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+) -> Generator[None, object, object]:
+    """What was not proven stands last, behind everybody else's summary."""
+    result = yield
+    for line in terminalreporter.config.stash[PARTS].report():
+        terminalreporter.write_line(line, red=True, bold=True)
+    return result
+
+
+@pytest.fixture(scope="session")
+def kafka_address(request: pytest.FixtureRequest) -> str:
+    """Bootstrap address of the real broker."""
+    address = request.config.stash[PARTS].kafka_address
+    assert address is not None, "a test that uses this fixture is skipped where there is no broker"
+    return address
