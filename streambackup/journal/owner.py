@@ -34,7 +34,6 @@ class PartitionOwner:
         self.epoch = EpochName.draw(epoch)
         self.position = cover.end
         self.last = cover.last
-        self.opened_first: int | None = None
         opened = EpochOpened(
             identity.store,
             self.epoch.number,

@@ -54,6 +54,11 @@ def account_directory(root: Path, account: str) -> Path:
     return root / "accounts" / fan_out / path_name(account)
 
 
+def is_hashed(directory: Path) -> bool:
+    """Whether an account's directory is named by a hash, so that its true id is inside."""
+    return _HASHED.match(directory.name) is not None
+
+
 def list_accounts(root: Path) -> Iterator[tuple[str, Path]]:
     """Every account with a directory, and that directory."""
     top = root / "accounts"
@@ -61,7 +66,7 @@ def list_accounts(root: Path) -> Iterator[tuple[str, Path]]:
         return
     for fan_out in sorted(top.iterdir()):
         for directory in sorted(fan_out.iterdir()):
-            if _HASHED.match(directory.name):
+            if is_hashed(directory):
                 try:
                     yield (directory / ACCOUNT_FILE).read_text("utf-8"), directory
                 except FileNotFoundError:

@@ -1,0 +1,168 @@
+"""The account worker: transactions from the bus into the journal, and from there into account logs.
+
+decode -> coalesce -> one journal append and one sync per partition and batch -> acknowledge. The
+position is
+inside the append; what the bus is told only feeds lag displays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import msgspec
+
+from streambackup.bus.port import Record
+from streambackup.journal.frame import FrameKind
+from streambackup.journal.mark import FiledMark
+from streambackup.journal.payload import encode_payload
+from streambackup.realtime.coalesce import Coalesced, coalesce
+from streambackup.realtime.filing import Filed, FilingRequest
+from streambackup.realtime.retiring import Retiring
+from streambackup.realtime.stream_worker import Turn
+from streambackup.realtime.takeover import last_record
+from streambackup.runtime.clock import Clock
+from streambackup.runtime.disk import Disk
+from streambackup.runtime.metrics import Metrics
+
+TRANSACTIONS = "mailbox.transactions"
+"""The journal's name for the topic, whatever a generation calls it on the bus."""
+
+Filer = Callable[[FilingRequest], "asyncio.Future[Filed]"]
+"""Starts ``file_partition`` where it does not hold up the journal, one request at a time."""
+
+RETIRE_EVERY_MS = 60_000
+
+
+class SegmentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    segment_bytes: int = 64 * 1024 * 1024
+    segment_age_ms: int = 60_000
+    segment_retention_ms: int = 24 * 3600 * 1000
+
+
+class _Open:
+    """What the worker keeps of a turn besides its owner."""
+
+    def __init__(self, turn: Turn, filed_to: int, disk: Disk) -> None:
+        self.turn = turn
+        self.filed_to = filed_to
+        self.began_ms: int | None = None
+        self.filing: tuple[asyncio.Future[Filed], FiledMark] | None = None
+        self.retiring = Retiring(turn.owner.path, disk)
+        self.retired_ms = 0
+
+
+class AccountWorker:
+    """Handler of ``mailbox.transactions``."""
+
+    journal_topic = TRANSACTIONS
+
+    def __init__(
+        self,
+        *,
+        root: Path,
+        moment_ms: int,
+        disk: Disk,
+        clock: Clock,
+        settings: SegmentSettings,
+        metrics: Metrics,
+        filer: Filer,
+    ) -> None:
+        self._root = root
+        self._moment_ms = moment_ms
+        self._disk = disk
+        self._clock = clock
+        self._settings = settings
+        self._metrics = metrics
+        self._filer = filer
+        self._open: dict[Turn, _Open] = {}
+
+    def began(self, turn: Turn, filed_to: int) -> int:
+        self._open[turn] = _Open(turn, filed_to, self._disk)
+        return turn.owner.position
+
+    def take(self, turn: Turn, records: Sequence[Record]) -> str | None:
+        owner = turn.owner
+        fresh = [record for record in records if record.offset >= owner.position]
+        batch = coalesce(fresh, generation=owner.path.generation, moment_ms=self._moment_ms)
+        if batch.taken:
+            last = fresh[batch.taken - 1]
+            payload = encode_payload(batch.records)
+            owner.append(FrameKind.RECORDS, payload, last.offset + 1, last_record(last))
+            self._count(batch)
+            state = self._open[turn]
+            if state.began_ms is None:
+                state.began_ms = self._clock.now_ms()
+        return batch.foreign
+
+    def _count(self, batch: Coalesced) -> None:
+        rows = batch.records.rows
+        self._metrics.entries.inc(len(rows))
+        self._metrics.coalesced.inc(sum(len(row.earlier) for row in rows))
+        self._metrics.quarantined.labels(TRANSACTIONS).inc(len(batch.records.quarantined))
+        if rows:
+            self._metrics.last_transaction.set(batch.last_transaction_ms / 1000)
+
+    async def tick(self, turns: Collection[Turn]) -> None:
+        now_ms = self._clock.now_ms()
+        for turn in turns:
+            state = self._open[turn]
+            if state.filing is not None:
+                if not state.filing[0].done():
+                    continue
+                await self._finish_filing(state)
+            if self._is_due(state, now_ms):
+                self._seal_and_file(state)
+            elif now_ms - state.retired_ms >= RETIRE_EVERY_MS:
+                state.retired_ms = now_ms
+                retention_ms = self._settings.segment_retention_ms
+                await asyncio.to_thread(state.retiring.retire, state.filed_to, now_ms, retention_ms)
+
+    def _is_due(self, state: _Open, now_ms: int) -> bool:
+        """Whether the open segment is big or old enough, or a predecessor left something
+        unfiled.
+        """
+        owner = state.turn.owner
+        if owner.segment_bytes >= self._settings.segment_bytes:
+            return True
+        if state.began_ms is None:
+            return owner.segment_bytes == 0 and state.filed_to < owner.position
+        return now_ms - state.began_ms >= self._settings.segment_age_ms
+
+    def _seal_and_file(self, state: _Open) -> None:
+        """Seal the open segment and start filing everything up to the position."""
+        owner = state.turn.owner
+        owner.seal()
+        state.began_ms = None
+        now_ms = self._clock.now_ms()
+        mark = FiledMark(owner.position, owner.last.crc, owner.last.published_ms, now_ms)
+        request = FilingRequest(
+            self._root,
+            owner.path.generation,
+            TRANSACTIONS,
+            owner.path.partition,
+            owner.epoch.number,
+            owner.epoch.writer,
+            mark,
+        )
+        state.filing = (self._filer(request), mark)
+
+    async def _finish_filing(self, state: _Open) -> None:
+        if state.filing is not None:
+            filing, mark = state.filing
+            state.filing = None
+            await filing
+            state.filed_to = mark.filed_to
+            self._metrics.segments_filed.inc()
+
+    async def ended(self, turns: Collection[Turn], *, drained: bool) -> None:
+        states = [self._open.pop(turn) for turn in turns]
+        for state in states:
+            await self._finish_filing(state)
+            if drained and state.filed_to < state.turn.owner.position:
+                self._seal_and_file(state)
+            else:
+                state.turn.owner.seal()
+        for state in states:
+            await self._finish_filing(state)
