@@ -1,0 +1,59 @@
+"""``streambackup.json``: which store a backup path is, and what was fixed for its whole life."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from streambackup.domain.item import IGNORED_ATTRIBUTES_DEFAULT
+from streambackup.errors import NotFoundError, StoreError
+
+STORE_FILE = "streambackup.json"
+FORMAT = 1
+
+
+class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Written once by ``init``. ``moment_ms`` and ``ignored_attributes`` decide what
+    histories look like.
+    """
+
+    store: str
+    created_ms: int
+    moment_ms: int = 100
+    ignored_attributes: tuple[str, ...] = IGNORED_ATTRIBUTES_DEFAULT
+    format: int = FORMAT
+
+
+def encode_store_config(config: StoreConfig) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(config)) + b"\n"
+
+
+def read_store_config(root: Path) -> StoreConfig:
+    """The store that *root* is.
+
+    Raises:
+        NotFoundError: no store was made there. StoreError: the file is damaged or of a newer
+        format.
+    """
+    file = root / STORE_FILE
+    try:
+        data = file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFoundError(
+            f"{root} is no backup path", hint="'streambackup init' makes one."
+        ) from error
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror}") from error
+    try:
+        config = msgspec.json.decode(data, type=StoreConfig)
+    except msgspec.MsgspecError as error:
+        raise StoreError(
+            f"{file} is damaged: {error}", hint="Copy it from the state directory or another copy."
+        ) from error
+    if config.format > FORMAT:
+        raise StoreError(
+            f"{root} has format {config.format}, this release knows {FORMAT}",
+            hint="Use a newer release of streambackup.",
+        )
+    return config

@@ -1,0 +1,137 @@
+"""Reading a store back: accounts and their histories, whether a service works on it or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streambackup.bus.port import partition_of
+from streambackup.domain.entry import Entry
+from streambackup.domain.finding import Finding
+from streambackup.domain.fold import fold
+from streambackup.domain.history import AccountHistory
+from streambackup.domain.partition_event import PartitionEvent
+from streambackup.domain.transaction import TransactionId
+from streambackup.errors import NotFoundError
+from streambackup.journal.life import Life, read_lives
+from streambackup.journal.line import Line, entry_of, place
+from streambackup.journal.segment import PartitionPath
+from streambackup.metadata.account_log import (
+    Unreadable,
+    account_directory,
+    decode_lines,
+    list_accounts,
+    log_files,
+    note_unreadable,
+)
+from streambackup.metadata.store_config import read_store_config
+from streambackup.reading.tail import Tail
+
+TRANSACTIONS = "mailbox.transactions"
+
+
+class StoreReader:
+    """A view of a store that is never older than its first question; blocking."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config = read_store_config(root)
+        self._tails: dict[tuple[str, int], Tail] = {}
+        self._lives: list[Life] | None = None
+
+    @property
+    def lives(self) -> list[Life]:
+        """The generations, oldest first."""
+        if self._lives is None:
+            self._lives = read_lives(self.root)
+        return self._lives
+
+    def accounts(self) -> list[str]:
+        """Every account that the store holds anything of."""
+        found = set[str]()
+        for life in self.lives:
+            for partition in range(life.partitions):
+                found |= self._tail(life, partition).accounts()
+        found.update(account for account, _ in list_accounts(self.root))
+        return sorted(found)
+
+    def history(self, account: str, *, until: TransactionId | None = None) -> AccountHistory:
+        """The histories of *account*'s items; with *until*, as they were after that transaction.
+
+        Raises:
+            NotFoundError: the store knows no such account, or the account no such transaction.
+        """
+        findings: list[Finding] = []
+        stream = self.stream(account, findings)
+        if not any(isinstance(element, Entry) for element in stream):
+            doubtful = any(e.account == account for e in stream)
+            if not doubtful:
+                raise NotFoundError(
+                    f"the store has no account {account}",
+                    hint="'streambackup account list' shows the accounts.",
+                )
+        history = fold(
+            account,
+            stream,
+            moment_ms=self.config.moment_ms,
+            ignored_attributes=self.config.ignored_attributes,
+            until=until,
+        )
+        return AccountHistory(
+            account=account,
+            items=history.items,
+            doubts=history.doubts,
+            findings=(*history.findings, *findings),
+        )
+
+    def stream(self, account: str, findings: list[Finding]) -> list[Entry | PartitionEvent]:
+        """What the fold takes: the account's lines and its partitions' events, each offset once.
+
+        The tails are opened before the account log is read: what is filed in between is met twice,
+        never missed.
+        """
+        tails = {
+            life.generation: self._tail(life, partition_of(account.encode(), life.partitions))
+            for life in self.lives
+        }
+        filed = self._filed_lines(account, findings)
+        stream: list[Entry | PartitionEvent] = []
+        for life in self.lives:
+            tail = tails[life.generation]
+            elements: list[Line | PartitionEvent] = []
+            seen = set[int]()
+            for line in filed.get(life.generation, []):
+                _add_unseen(line, seen, elements)
+            elements += [e for e in tail.filed_events() if e.concerns(account)]
+            for element in tail.elements(account):
+                if isinstance(element, Line):
+                    _add_unseen(element, seen, elements)
+                else:
+                    elements.append(element)
+            elements.sort(key=place)
+            stream += [entry_of(e) if isinstance(e, Line) else e for e in elements]
+        return stream
+
+    def _filed_lines(self, account: str, findings: list[Finding]) -> dict[str, list[Line]]:
+        lines: dict[str, list[Line]] = {}
+        for _, file in log_files(account_directory(self.root, account)):
+            for line in decode_lines(file.read_bytes()):
+                if isinstance(line, Unreadable):
+                    findings.append(note_unreadable(line, file))
+                else:
+                    lines.setdefault(line.generation, []).append(line)
+        return lines
+
+    def _tail(self, life: Life, partition: int) -> Tail:
+        key = (life.generation, partition)
+        tail = self._tails.get(key)
+        if tail is None:
+            path = PartitionPath(self.root, life.generation, TRANSACTIONS, partition)
+            tail = self._tails[key] = Tail(path)
+        return tail
+
+
+def _add_unseen(line: Line, seen: set[int], elements: list[Line | PartitionEvent]) -> None:
+    rest = line.without(seen)
+    if rest is not None:
+        seen.update(rest.offsets())
+        elements.append(rest)
