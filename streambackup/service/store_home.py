@@ -1,0 +1,254 @@
+"""The backup path as a place: made once, known again by its id, and refused when it is another's.
+
+``streambackup.json`` names the store and holds the settings that decide what is recorded. ``init``
+writes it, and an equal copy into the node's state directory; a service starts only where both are
+equal. Commands that only read need the first alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import socket
+from pathlib import Path
+
+import msgspec
+
+from streambackup.domain.instant import format_instant
+from streambackup.domain.item import IGNORED_ATTRIBUTES_DEFAULT
+from streambackup.errors import StoreError, UsageError
+from streambackup.journal.owner import StoreIdentity
+from streambackup.runtime.clock import Clock
+from streambackup.runtime.disk import Disk, storage_errors
+from streambackup.service.settings import StoreSettings
+
+STORE_FILE = "streambackup.json"
+FIRST_RUN_FILE = "backupstat"
+FORMAT = 1
+MOMENT_MS_DEFAULT = 100
+_MACHINE_ID = Path("/etc/machine-id")
+
+
+class StoreFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``init`` fixed for the life of the store."""
+
+    format: int
+    store: str
+    created: str
+    moment_ms: int
+    ignored_attributes: tuple[str, ...]
+
+
+class StoreHome(msgspec.Struct, frozen=True):
+    """A store that exists: its directory, this node's part of it, and its file."""
+
+    root: Path
+    state: Path
+    node: str
+    file: StoreFile
+
+    @property
+    def identity(self) -> StoreIdentity:
+        """What owners of partitions sign their epochs with."""
+        return StoreIdentity(
+            store=self.file.store,
+            node=self.node,
+            moment_ms=self.file.moment_ms,
+            ignored_attributes=self.file.ignored_attributes,
+        )
+
+
+def node_id() -> str:
+    """This machine, the same after every restart: from its machine id, else its host name."""
+    try:
+        name = _MACHINE_ID.read_text().strip()
+    except OSError:
+        name = ""
+    return hashlib.sha256(f"streambackup {name or socket.gethostname()}".encode()).hexdigest()[:16]
+
+
+def find_store(settings: StoreSettings) -> StoreHome:
+    """The store at ``store.path``, for reading. Nothing is written.
+
+    Raises:
+        StoreError: there is none, or a newer release made it.
+    """
+    root = settings.path
+    node = node_id()
+    file = _read(root / STORE_FILE)
+    if file is None:
+        raise StoreError(
+            f"{root} is not a backup path: it holds no {STORE_FILE}",
+            hint="'streambackup init' makes a store; --path names another directory.",
+        )
+    return StoreHome(root, settings.state_path or root / "state" / node, node, file)
+
+
+def open_store(settings: StoreSettings, *, disk: Disk, clock: Clock) -> StoreHome:
+    """The store at ``store.path``, for a service of this node; notes the time of its first run.
+
+    Raises:
+        StoreError: there is none, it is not this node's, its file was changed, or the directory is
+            not eligible.
+    """
+    home = find_store(settings)
+    copy = _read(home.state / STORE_FILE)
+    if copy is None:
+        raise StoreError(
+            f"{home.root} is the store of another node: {home.state} does not know it",
+            hint="If this node shall work on it from now on, run 'streambackup init --join'.",
+        )
+    if copy != home.file:
+        raise StoreError(
+            f"{home.root} is not the store that this node was set up for: "
+            f"its {STORE_FILE} differs from the one in {home.state}",
+            hint="Set store.path to the right directory, or put the original file back.",
+        )
+    probe(home.root, disk)
+    first_run = home.root / FIRST_RUN_FILE
+    if not first_run.exists():
+        disk.replace(first_run, format_instant(clock.now_ms()).encode() + b"\n")
+    return home
+
+
+def create_store(
+    settings: StoreSettings,
+    *,
+    moment_ms: int = MOMENT_MS_DEFAULT,
+    ignored_attributes: tuple[str, ...] = IGNORED_ATTRIBUTES_DEFAULT,
+    disk: Disk,
+    clock: Clock,
+) -> StoreHome:
+    """Make a store at ``store.path``; durable on return. Repeated with the same settings, it
+    finishes what an interrupted one began and else changes nothing.
+
+    Raises:
+        UsageError: there is a store of other settings. StoreError: the directory is not eligible,
+            not empty, or the store there belongs to another node.
+    """
+    root = settings.path
+    file = _read(root / STORE_FILE)
+    if file is None:
+        _refuse_foreign_files(root, settings.state_path)
+        file = StoreFile(
+            format=FORMAT,
+            store=secrets.token_hex(16),
+            created=format_instant(clock.now_ms()),
+            moment_ms=moment_ms,
+            ignored_attributes=ignored_attributes,
+        )
+        disk.ensure_directories(root)
+        probe(root, disk)
+        home = _home(settings, file)
+        _note_here(home, disk)
+        disk.replace(root / STORE_FILE, _encode(file))
+        return home
+    if (file.moment_ms, file.ignored_attributes) != (moment_ms, ignored_attributes):
+        raise UsageError(
+            f"{root} is a store with moment_ms {file.moment_ms} and the ignored attributes "
+            f"{', '.join(file.ignored_attributes) or 'none'}; they are fixed",
+            hint="Repeat init with the same values, or choose another --path.",
+        )
+    home = _home(settings, file)
+    if _read(home.state / STORE_FILE) != file:
+        raise StoreError(
+            f"{root} is a store already, and not this node's",
+            hint="If this node shall work on it from now on, run 'streambackup init --join'.",
+        )
+    return home
+
+
+def join_store(settings: StoreSettings, *, disk: Disk) -> StoreHome:
+    """Let this node work on the store at ``store.path``, which another one made.
+
+    Raises:
+        StoreError: there is none, or this node's state is of another store.
+    """
+    home = find_store(settings)
+    copy = _read(home.state / STORE_FILE)
+    if copy is not None and copy != home.file:
+        raise StoreError(
+            f"{home.state} belongs to the store {copy.store}, not to {home.file.store}",
+            hint="Set store.state_path to an empty directory.",
+        )
+    probe(home.root, disk)
+    _note_here(home, disk)
+    return home
+
+
+def probe(root: Path, disk: Disk) -> None:
+    """That *root* can hold a store: readable, writable, case told apart.
+
+    Raises:
+        StoreError: with the reason; nothing is left behind.
+    """
+    name = f".probe-{secrets.token_hex(8)}"
+    lower, upper = root / name, root / name.upper()
+    try:
+        disk.create(lower).close()
+    except (StoreError, FileNotFoundError) as error:
+        raise StoreError(
+            f"{root} cannot be written: {error}",
+            hint="The service's user needs all rights in it; --path names another directory.",
+        ) from error
+    try:
+        if upper.exists():
+            raise StoreError(
+                f"{root} does not tell upper from lower case",
+                hint="Put the store on a case-sensitive file system (ext4, XFS, ZFS, ...).",
+            )
+        with storage_errors(root):
+            os.listdir(root)
+    finally:
+        disk.unlink(lower)
+
+
+def _home(settings: StoreSettings, file: StoreFile) -> StoreHome:
+    node = node_id()
+    return StoreHome(
+        settings.path, settings.state_path or settings.path / "state" / node, node, file
+    )
+
+
+def _note_here(home: StoreHome, disk: Disk) -> None:
+    disk.ensure_directories(home.state)
+    disk.replace(home.state / STORE_FILE, _encode(home.file))
+
+
+def _encode(file: StoreFile) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(file)) + b"\n"
+
+
+def _read(path: Path) -> StoreFile | None:
+    try:
+        with storage_errors(path):
+            data = path.read_bytes()
+        file = msgspec.json.decode(data, type=StoreFile)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise StoreError(
+            f"{path} is damaged: {error}", hint="Put the original file back; nothing was changed."
+        ) from error
+    if file.format > FORMAT:
+        raise StoreError(
+            f"{path} has format {file.format}, this release knows {FORMAT}",
+            hint="Use the release that wrote it, or a newer one.",
+        )
+    return file
+
+
+def _refuse_foreign_files(root: Path, state_path: Path | None) -> None:
+    """An init that was interrupted left at most this node's state behind."""
+    allowed = {"state"}
+    try:
+        with storage_errors(root):
+            others = sorted(set(os.listdir(root)) - allowed)
+    except FileNotFoundError:
+        return
+    if others:
+        raise StoreError(
+            f"{root} is not empty: it holds {others[0]!r}",
+            hint="Choose a directory of its own for the store.",
+        )

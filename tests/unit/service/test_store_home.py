@@ -1,0 +1,207 @@
+"""Making a store, knowing it again, refusing what is not ours."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from streambackup.errors import StoreError, UsageError
+from streambackup.runtime.clock import SystemClock
+from streambackup.runtime.disk import AppendFile, Disk
+from streambackup.service.settings import StoreSettings
+from streambackup.service.store_home import (
+    FIRST_RUN_FILE,
+    FORMAT,
+    STORE_FILE,
+    StoreHome,
+    create_store,
+    find_store,
+    join_store,
+    node_id,
+    open_store,
+    probe,
+)
+
+
+class CaseInsensitiveDisk(Disk):
+    """What is created can be found under its upper-case name as well."""
+
+    def create(self, path: Path) -> AppendFile:
+        file = super().create(path)
+        os.link(path, path.with_name(path.name.upper()))
+        return file
+
+    def unlink(self, path: Path) -> None:
+        super().unlink(path)
+        super().unlink(path.with_name(path.name.upper()))
+
+
+def settings(root: Path, state: Path | None = None) -> StoreSettings:
+    return StoreSettings(path=root, state_path=state)
+
+
+def create(root: Path, state: Path | None = None, *, moment_ms: int = 100) -> StoreHome:
+    return create_store(
+        settings(root, state), moment_ms=moment_ms, disk=Disk(), clock=SystemClock()
+    )
+
+
+def open_(root: Path, state: Path | None = None) -> StoreHome:
+    return open_store(settings(root, state), disk=Disk(), clock=SystemClock())
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def test_what_init_made_opens_as_the_same_store(tmp_path: Path) -> None:
+    made = create(tmp_path / "store")
+    opened = open_(tmp_path / "store")
+    assert opened == made
+    assert opened.state == tmp_path / "store" / "state" / node_id()
+    assert opened.identity.moment_ms == 100
+    assert find_store(settings(tmp_path / "store")) == made
+
+
+def test_two_stores_never_have_the_same_id(tmp_path: Path) -> None:
+    assert create(tmp_path / "a").file.store != create(tmp_path / "b").file.store
+
+
+def test_everything_made_is_private(tmp_path: Path) -> None:
+    create(tmp_path / "store")
+    modes = {path.stat().st_mode & 0o077 for path in (tmp_path / "store").rglob("*")}
+    assert modes == {0}
+
+
+def test_init_repeated_changes_nothing(tmp_path: Path) -> None:
+    made = create(tmp_path / "store")
+    before = tree(tmp_path)
+    assert create(tmp_path / "store") == made
+    assert tree(tmp_path) == before
+
+
+def test_init_with_another_moment_is_refused(tmp_path: Path) -> None:
+    create(tmp_path / "store")
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match="moment_ms 100"):
+        create(tmp_path / "store", moment_ms=200)
+    assert tree(tmp_path) == before
+
+
+def test_init_finishes_what_an_interrupted_one_began(tmp_path: Path) -> None:
+    create(tmp_path / "store")
+    (tmp_path / "store" / STORE_FILE).unlink()
+    made = create(tmp_path / "store")
+    assert open_(tmp_path / "store") == made
+
+
+def test_a_directory_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(StoreError, match=r"not empty.*thesis\.txt"):
+        create(tmp_path)
+    assert tree(tmp_path) == {"thesis.txt": b"precious"}
+
+
+def test_without_init_the_cure_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        open_(tmp_path)
+    assert caught.value.hint is not None
+    assert "streambackup init" in caught.value.hint
+
+
+@pytest.mark.row("F052")
+def test_the_path_of_another_store_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    """Two servers, a store each; the second one's service is pointed at the first's path."""
+    create(tmp_path / "first", tmp_path / "first-state")
+    create(tmp_path / "second", tmp_path / "second-state")
+    before = tree(tmp_path)
+    with pytest.raises(StoreError, match="not the store that this node was set up for"):
+        open_(tmp_path / "first", tmp_path / "second-state")
+    assert tree(tmp_path) == before
+
+
+def test_a_node_that_was_never_set_up_for_a_store_is_refused(tmp_path: Path) -> None:
+    create(tmp_path / "store", tmp_path / "one")
+    before = tree(tmp_path)
+    with pytest.raises(StoreError, match="of another node") as caught:
+        open_(tmp_path / "store", tmp_path / "other")
+    assert caught.value.hint is not None
+    assert "--join" in caught.value.hint
+    with pytest.raises(StoreError, match="not this node's"):
+        create(tmp_path / "store", tmp_path / "other")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.row("F053")
+@pytest.mark.parametrize("field", ["store", "moment_ms", "ignored_attributes"])
+def test_an_edited_store_file_is_noticed(tmp_path: Path, field: str) -> None:
+    create(tmp_path)
+    file = tmp_path / STORE_FILE
+    content = msgspec.json.decode(file.read_bytes())
+    content[field] = {"store": "f" * 32, "moment_ms": 1, "ignored_attributes": []}[field]
+    file.write_bytes(msgspec.json.encode(content))
+    before = tree(tmp_path)
+    with pytest.raises(StoreError, match="differs"):
+        open_(tmp_path)
+    assert tree(tmp_path) == before
+
+
+def test_another_node_joins_when_told_to(tmp_path: Path) -> None:
+    made = create(tmp_path / "store", tmp_path / "one")
+    joined = join_store(settings(tmp_path / "store", tmp_path / "other"), disk=Disk())
+    assert open_(tmp_path / "store", tmp_path / "other") == joined
+    assert joined.file == made.file
+
+
+def test_a_node_of_another_store_does_not_join(tmp_path: Path) -> None:
+    create(tmp_path / "first", tmp_path / "first-state")
+    create(tmp_path / "second", tmp_path / "second-state")
+    with pytest.raises(StoreError, match="belongs to the store"):
+        join_store(settings(tmp_path / "first", tmp_path / "second-state"), disk=Disk())
+
+
+@pytest.mark.row("F062")
+def test_the_time_of_the_first_run_is_set_once(tmp_path: Path) -> None:
+    create(tmp_path)
+    assert not (tmp_path / FIRST_RUN_FILE).exists()
+    open_(tmp_path)
+    first = (tmp_path / FIRST_RUN_FILE).read_bytes()
+    assert first.endswith(b"Z\n")
+    open_(tmp_path)
+    assert (tmp_path / FIRST_RUN_FILE).read_bytes() == first
+
+
+@pytest.mark.row("F054")
+def test_a_directory_that_cannot_be_written_is_refused_with_the_reason() -> None:
+    with pytest.raises(StoreError, match="/sys"):
+        create(Path("/sys/kernel"))
+    with pytest.raises(StoreError, match="cannot be written"):
+        probe(Path("/sys/kernel"), Disk())
+
+
+@pytest.mark.row("F054")
+def test_a_directory_that_forgets_the_case_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="upper from lower case"):
+        probe(tmp_path, CaseInsensitiveDisk())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    create(tmp_path)
+    file = tmp_path / STORE_FILE
+    content = msgspec.json.decode(file.read_bytes())
+    file.write_bytes(msgspec.json.encode({**content, "format": FORMAT + 1}))
+    with pytest.raises(StoreError, match="format 2"):
+        find_store(settings(tmp_path))
+
+
+def test_a_damaged_store_file_is_named(tmp_path: Path) -> None:
+    create(tmp_path)
+    (tmp_path / STORE_FILE).write_bytes(b"{")
+    with pytest.raises(StoreError, match="is damaged"):
+        find_store(settings(tmp_path))
