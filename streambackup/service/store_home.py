@@ -16,28 +16,20 @@ from pathlib import Path
 import msgspec
 
 from streambackup.domain.instant import format_instant
-from streambackup.domain.item import IGNORED_ATTRIBUTES_DEFAULT
-from streambackup.errors import StoreError, UsageError
+from streambackup.errors import NotFoundError, StoreError, UsageError
 from streambackup.journal.owner import StoreIdentity
+from streambackup.metadata.store_config import (
+    STORE_FILE,
+    StoreConfig,
+    encode_store_config,
+    read_store_config,
+)
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk, storage_errors
 from streambackup.service.settings import StoreSettings
 
-STORE_FILE = "streambackup.json"
 FIRST_RUN_FILE = "backupstat"
-FORMAT = 1
-MOMENT_MS_DEFAULT = 100
 _MACHINE_ID = Path("/etc/machine-id")
-
-
-class StoreFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``init`` fixed for the life of the store."""
-
-    format: int
-    store: str
-    created: str
-    moment_ms: int
-    ignored_attributes: tuple[str, ...]
 
 
 class StoreHome(msgspec.Struct, frozen=True):
@@ -46,16 +38,16 @@ class StoreHome(msgspec.Struct, frozen=True):
     root: Path
     state: Path
     node: str
-    file: StoreFile
+    config: StoreConfig
 
     @property
     def identity(self) -> StoreIdentity:
         """What owners of partitions sign their epochs with."""
         return StoreIdentity(
-            store=self.file.store,
+            store=self.config.store,
             node=self.node,
-            moment_ms=self.file.moment_ms,
-            ignored_attributes=self.file.ignored_attributes,
+            moment_ms=self.config.moment_ms,
+            ignored_attributes=self.config.ignored_attributes,
         )
 
 
@@ -72,17 +64,9 @@ def find_store(settings: StoreSettings) -> StoreHome:
     """The store at ``store.path``, for reading. Nothing is written.
 
     Raises:
-        StoreError: there is none, or a newer release made it.
+        NotFoundError: there is none. StoreError: it is damaged, or a newer release made it.
     """
-    root = settings.path
-    node = node_id()
-    file = _read(root / STORE_FILE)
-    if file is None:
-        raise StoreError(
-            f"{root} is not a backup path: it holds no {STORE_FILE}",
-            hint="'streambackup init' makes a store; --path names another directory.",
-        )
-    return StoreHome(root, settings.state_path or root / "state" / node, node, file)
+    return _home(settings, read_store_config(settings.path))
 
 
 def open_store(settings: StoreSettings, *, disk: Disk, clock: Clock) -> StoreHome:
@@ -93,13 +77,13 @@ def open_store(settings: StoreSettings, *, disk: Disk, clock: Clock) -> StoreHom
             not eligible.
     """
     home = find_store(settings)
-    copy = _read(home.state / STORE_FILE)
+    copy = _known(home.state)
     if copy is None:
         raise StoreError(
             f"{home.root} is the store of another node: {home.state} does not know it",
             hint="If this node shall work on it from now on, run 'streambackup init --join'.",
         )
-    if copy != home.file:
+    if copy != home.config:
         raise StoreError(
             f"{home.root} is not the store that this node was set up for: "
             f"its {STORE_FILE} differs from the one in {home.state}",
@@ -112,51 +96,43 @@ def open_store(settings: StoreSettings, *, disk: Disk, clock: Clock) -> StoreHom
     return home
 
 
-def create_store(
-    settings: StoreSettings,
-    *,
-    moment_ms: int = MOMENT_MS_DEFAULT,
-    ignored_attributes: tuple[str, ...] = IGNORED_ATTRIBUTES_DEFAULT,
-    disk: Disk,
-    clock: Clock,
-) -> StoreHome:
-    """Make a store at ``store.path``; durable on return. Repeated with the same settings, it
-    finishes what an interrupted one began and else changes nothing.
+def create_store(settings: StoreSettings, wanted: StoreConfig, disk: Disk) -> StoreHome:
+    """Make *wanted* at ``store.path``; durable on return. Repeated with the same moment and ignored
+    attributes, it finishes what an interrupted one began and else changes nothing.
 
     Raises:
-        UsageError: there is a store of other settings. StoreError: the directory is not eligible,
-            not empty, or the store there belongs to another node.
+        UsageError: there is a store with others. StoreError: the directory is not eligible, not
+            empty, or the store there belongs to another node.
     """
     root = settings.path
-    file = _read(root / STORE_FILE)
-    if file is None:
-        _refuse_foreign_files(root, settings.state_path)
-        file = StoreFile(
-            format=FORMAT,
-            store=secrets.token_hex(16),
-            created=format_instant(clock.now_ms()),
-            moment_ms=moment_ms,
-            ignored_attributes=ignored_attributes,
-        )
+    try:
+        home = find_store(settings)
+    except NotFoundError:
+        _refuse_foreign_files(root)
         disk.ensure_directories(root)
         probe(root, disk)
-        home = _home(settings, file)
+        home = _home(settings, wanted)
         _note_here(home, disk)
-        disk.replace(root / STORE_FILE, _encode(file))
+        disk.replace(root / STORE_FILE, encode_store_config(wanted))
         return home
-    if (file.moment_ms, file.ignored_attributes) != (moment_ms, ignored_attributes):
+    found = home.config
+    if (found.moment_ms, found.ignored_attributes) != (wanted.moment_ms, wanted.ignored_attributes):
         raise UsageError(
-            f"{root} is a store with moment_ms {file.moment_ms} and the ignored attributes "
-            f"{', '.join(file.ignored_attributes) or 'none'}; they are fixed",
+            f"{root} is a store with moment_ms {found.moment_ms} and the ignored attributes "
+            f"{', '.join(found.ignored_attributes) or 'none'}; they are fixed",
             hint="Repeat init with the same values, or choose another --path.",
         )
-    home = _home(settings, file)
-    if _read(home.state / STORE_FILE) != file:
+    if _known(home.state) != found:
         raise StoreError(
             f"{root} is a store already, and not this node's",
             hint="If this node shall work on it from now on, run 'streambackup init --join'.",
         )
     return home
+
+
+def new_store_id() -> str:
+    """The random name of a store to be made."""
+    return secrets.token_hex(16)
 
 
 def join_store(settings: StoreSettings, *, disk: Disk) -> StoreHome:
@@ -166,10 +142,10 @@ def join_store(settings: StoreSettings, *, disk: Disk) -> StoreHome:
         StoreError: there is none, or this node's state is of another store.
     """
     home = find_store(settings)
-    copy = _read(home.state / STORE_FILE)
-    if copy is not None and copy != home.file:
+    copy = _known(home.state)
+    if copy is not None and copy != home.config:
         raise StoreError(
-            f"{home.state} belongs to the store {copy.store}, not to {home.file.store}",
+            f"{home.state} belongs to the store {copy.store}, not to {home.config.store}",
             hint="Set store.state_path to an empty directory.",
         )
     probe(home.root, disk)
@@ -204,47 +180,30 @@ def probe(root: Path, disk: Disk) -> None:
         disk.unlink(lower)
 
 
-def _home(settings: StoreSettings, file: StoreFile) -> StoreHome:
+def _home(settings: StoreSettings, config: StoreConfig) -> StoreHome:
     node = node_id()
-    return StoreHome(
-        settings.path, settings.state_path or settings.path / "state" / node, node, file
-    )
+    state = settings.state_path or settings.path / "state" / node
+    return StoreHome(settings.path, state, node, config)
+
+
+def _known(state: Path) -> StoreConfig | None:
+    """The store that a state directory is of."""
+    try:
+        return read_store_config(state)
+    except NotFoundError:
+        return None
 
 
 def _note_here(home: StoreHome, disk: Disk) -> None:
     disk.ensure_directories(home.state)
-    disk.replace(home.state / STORE_FILE, _encode(home.file))
+    disk.replace(home.state / STORE_FILE, encode_store_config(home.config))
 
 
-def _encode(file: StoreFile) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(file)) + b"\n"
-
-
-def _read(path: Path) -> StoreFile | None:
-    try:
-        with storage_errors(path):
-            data = path.read_bytes()
-        file = msgspec.json.decode(data, type=StoreFile)
-    except FileNotFoundError:
-        return None
-    except msgspec.MsgspecError as error:
-        raise StoreError(
-            f"{path} is damaged: {error}", hint="Put the original file back; nothing was changed."
-        ) from error
-    if file.format > FORMAT:
-        raise StoreError(
-            f"{path} has format {file.format}, this release knows {FORMAT}",
-            hint="Use the release that wrote it, or a newer one.",
-        )
-    return file
-
-
-def _refuse_foreign_files(root: Path, state_path: Path | None) -> None:
+def _refuse_foreign_files(root: Path) -> None:
     """An init that was interrupted left at most this node's state behind."""
-    allowed = {"state"}
     try:
         with storage_errors(root):
-            others = sorted(set(os.listdir(root)) - allowed)
+            others = sorted(set(os.listdir(root)) - {"state"})
     except FileNotFoundError:
         return
     if others:

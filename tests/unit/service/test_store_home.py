@@ -8,18 +8,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streambackup.errors import StoreError, UsageError
+from streambackup.errors import NotFoundError, StoreError, UsageError
+from streambackup.metadata.store_config import FORMAT, STORE_FILE, StoreConfig
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import AppendFile, Disk
 from streambackup.service.settings import StoreSettings
 from streambackup.service.store_home import (
     FIRST_RUN_FILE,
-    FORMAT,
-    STORE_FILE,
     StoreHome,
     create_store,
     find_store,
     join_store,
+    new_store_id,
     node_id,
     open_store,
     probe,
@@ -44,9 +44,8 @@ def settings(root: Path, state: Path | None = None) -> StoreSettings:
 
 
 def create(root: Path, state: Path | None = None, *, moment_ms: int = 100) -> StoreHome:
-    return create_store(
-        settings(root, state), moment_ms=moment_ms, disk=Disk(), clock=SystemClock()
-    )
+    wanted = StoreConfig(store=new_store_id(), created_ms=0, moment_ms=moment_ms)
+    return create_store(settings(root, state), wanted, Disk())
 
 
 def open_(root: Path, state: Path | None = None) -> StoreHome:
@@ -69,7 +68,7 @@ def test_what_init_made_opens_as_the_same_store(tmp_path: Path) -> None:
 
 
 def test_two_stores_never_have_the_same_id(tmp_path: Path) -> None:
-    assert create(tmp_path / "a").file.store != create(tmp_path / "b").file.store
+    assert create(tmp_path / "a").config.store != create(tmp_path / "b").config.store
 
 
 def test_everything_made_is_private(tmp_path: Path) -> None:
@@ -108,7 +107,7 @@ def test_a_directory_that_holds_something_else_is_left_alone(tmp_path: Path) -> 
 
 
 def test_without_init_the_cure_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(NotFoundError) as caught:
         open_(tmp_path)
     assert caught.value.hint is not None
     assert "streambackup init" in caught.value.hint
@@ -155,7 +154,7 @@ def test_another_node_joins_when_told_to(tmp_path: Path) -> None:
     made = create(tmp_path / "store", tmp_path / "one")
     joined = join_store(settings(tmp_path / "store", tmp_path / "other"), disk=Disk())
     assert open_(tmp_path / "store", tmp_path / "other") == joined
-    assert joined.file == made.file
+    assert joined.config == made.config
 
 
 def test_a_node_of_another_store_does_not_join(tmp_path: Path) -> None:
