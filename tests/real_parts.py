@@ -20,7 +20,7 @@ import pytest
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 TOOLS = {  # name: Debian package, command that shows that it works here
     "strace": ("strace", ("strace", "-qq", "-o", "/dev/null", "true")),
-    "mbsync": ("isync", ("mbsync", "--version")),
+    "mbsync": ("isync", ("env", "HOME=/", "mbsync", "--version")),
 }
 KAFKA = "kafka"
 NAMES = frozenset({KAFKA, *TOOLS})
