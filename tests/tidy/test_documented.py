@@ -1,0 +1,74 @@
+"""Every setting, error, metric and command is in the documents, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from streambackup.cli.main import COMMANDS
+from streambackup.errors import StreamBackupError
+from streambackup.runtime.metrics import Metrics
+from streambackup.service.settings import MaildirSettings
+from streambackup.service.settings_loading import setting_keys
+from tests.tidy.tree import ROOT, texts
+
+LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text()
+
+
+def family(error: type[StreamBackupError]) -> Iterator[type[StreamBackupError]]:
+    """*error* and everything below it."""
+    yield error
+    for child in error.__subclasses__():
+        yield from family(child)
+
+
+def test_every_setting_is_documented() -> None:
+    text = page("settings")
+    keys = [*setting_keys(), *MaildirSettings.__struct_fields__]
+
+    assert [key for key in keys if f"`{key}`" not in text] == []
+
+
+def test_every_metric_is_documented() -> None:
+    text = page("metrics")
+    names = [metric.name for metric in Metrics().registry.collect()]
+
+    assert [name for name in names if name not in text] == []
+    assert len(names) > 10
+
+
+def test_every_command_is_documented() -> None:
+    text = page("cli")
+
+    assert [words for words in COMMANDS if f"streambackup {words}" not in text] == []
+    assert COMMANDS
+
+
+def test_every_exit_code_is_documented() -> None:
+    listed = set(re.findall(r"^\| `?(\d+)`? \|", page("cli"), re.MULTILINE))
+    errors = family(StreamBackupError)
+
+    assert [error.__name__ for error in errors if str(error.exit_code) not in listed] == []
+
+
+def test_no_two_errors_share_an_exit_code() -> None:
+    codes = [error.exit_code for error in family(StreamBackupError)]
+
+    assert sorted(codes) == sorted(set(codes))
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    broken = [
+        f"{path}: {target}"
+        for path, text in texts()
+        if path.suffix == ".md"
+        for target, _ in LINK.findall(text)
+        if "://" not in target and not (ROOT / path.parent / Path(target)).exists()
+    ]
+
+    assert broken == []
