@@ -7,9 +7,18 @@ from collections.abc import Sequence
 import msgspec
 
 from streambackup.domain.finding import Finding
-from streambackup.journal.frame import NO_RECORD, LastRecord
+from streambackup.journal.frame import (
+    NO_RECORD,
+    Frame,
+    FrameKind,
+    LastRecord,
+    decode_frames,
+)
 from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import OpenedSegment, clusters, open_segments
+
+OPENING_BYTES_MAX = 64 * 1024
+"""An epoch's opening frame is smaller than this."""
 
 
 class Cover(msgspec.Struct, frozen=True):
@@ -23,9 +32,26 @@ class Cover(msgspec.Struct, frozen=True):
     hole: int | None = None
 
 
-def find_cover(path: PartitionPath, start: Cover) -> Cover:
-    """The cover from *start* (what was filed, or the beginning) through the segments on disk."""
+def find_cover(path: PartitionPath) -> Cover:
+    """The unbroken cover that the segments on disk reach.
+
+    It is looked for from where the newest segment begins: its owner had found everything before it.
+    """
+    start = _newest_start(path)
     return cover_of(open_segments(path, start.end), start)
+
+
+def _newest_start(path: PartitionPath) -> Cover:
+    newest = max(path.segments(), key=lambda segment: (segment.epoch, segment.first), default=None)
+    if newest is None:
+        return Cover()
+    with path.path_of(newest).open("rb") as file:
+        head = file.read(OPENING_BYTES_MAX)
+    for _, found in decode_frames(head):
+        if isinstance(found, Frame) and found.kind is FrameKind.EPOCH:
+            return Cover(found.first, found.last)
+        break
+    return Cover(newest.first)
 
 
 def highest_epoch(path: PartitionPath) -> int:

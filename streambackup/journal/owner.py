@@ -12,6 +12,7 @@ from streambackup.journal.frame import FrameKind, LastRecord, encode_frame
 from streambackup.journal.mark import FiledMark, farthest_mark, mark_files
 from streambackup.journal.payload import EpochOpened, Gap, encode_payload
 from streambackup.journal.segment import EpochName, PartitionPath, SegmentName, SegmentWriter
+from streambackup.journal.union import needed
 from streambackup.runtime.disk import Disk
 
 
@@ -48,6 +49,11 @@ class PartitionOwner:
     def segment_bytes(self) -> int:
         return self._writer.size
 
+    @property
+    def segment(self) -> SegmentName | None:
+        """The open segment's name."""
+        return self._writer.name
+
     def append(self, kind: FrameKind, payload: bytes, next_offset: int, last: LastRecord) -> None:
         """Append a frame from the position to *next_offset*; durable on return, and the position
         moved.
@@ -79,9 +85,9 @@ def inherit(path: PartitionPath, disk: Disk) -> tuple[Cover, int, FiledMark]:
     mark = farthest_mark(path)
     segments = path.segments()
     if path.directory.exists():
-        for segment in segments:
+        for segment in needed(segments, mark.filed_to):
             disk.sync_file(path.path_of(segment))
         disk.sync_directory(path.directory)
-    cover = find_cover(path, mark.cover)
+    cover = find_cover(path) if segments else mark.cover
     marked = max((epoch.number for epoch, _ in mark_files(path)), default=0)
     return cover, max(highest_epoch(path), marked) + 1, mark

@@ -7,6 +7,7 @@ gap counts only for offsets that no epoch has.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -54,14 +55,16 @@ def open_segments(path: PartitionPath, floor: int) -> list[OpenedSegment]:
     segments = path.segments()
     opened = []
     for segment in needed(segments, floor):
-        file = path.path_of(segment)
-        try:
-            data = file.read_bytes()
-        except FileNotFoundError:
-            continue
         last = max(s.first for s in segments if s.epoch == segment.epoch) == segment.first
-        opened.append(OpenedSegment(segment, file, data, last))
+        with contextlib.suppress(FileNotFoundError):
+            opened.append(open_segment(path, segment, is_last=last))
     return opened
+
+
+def open_segment(path: PartitionPath, segment: SegmentName, *, is_last: bool) -> OpenedSegment:
+    """Read one segment; *is_last* where its epoch has none behind it. Raises FileNotFoundError."""
+    file = path.path_of(segment)
+    return OpenedSegment(segment, file, file.read_bytes(), is_last)
 
 
 def frames_of(segment: OpenedSegment, findings: list[Finding]) -> Iterator[PlacedFrame]:

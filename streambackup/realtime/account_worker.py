@@ -14,13 +14,14 @@ from pathlib import Path
 import msgspec
 
 from streambackup.bus.port import Record
+from streambackup.errors import NoSpaceError
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.mark import FiledMark
 from streambackup.journal.payload import encode_payload
 from streambackup.realtime.coalesce import Coalesced, coalesce
 from streambackup.realtime.filing import Filed, FilingRequest
 from streambackup.realtime.retiring import Retiring
-from streambackup.realtime.stream_worker import Turn
+from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.realtime.takeover import last_record
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
@@ -82,7 +83,22 @@ class AccountWorker:
         self._open[turn] = _Open(turn, filed_to, self._disk)
         return turn.owner.position
 
-    def take(self, turn: Turn, records: Sequence[Record]) -> str | None:
+    def take(self, batches: Sequence[tuple[Turn, Sequence[Record]]]) -> list[Outcome]:
+        outcomes = []
+        for turn, records in batches:
+            try:
+                foreign = self._append(turn, records)
+            except NoSpaceError as error:
+                outcomes.append(Outcome(turn, full=error))
+                continue
+            if foreign is not None:
+                outcomes.append(Outcome(turn, foreign=foreign))
+        return outcomes
+
+    def _append(self, turn: Turn, records: Sequence[Record]) -> str | None:
+        """Coalesce and journal a partition's batch; returns the generation of a record not
+        of this one.
+        """
         owner = turn.owner
         fresh = [record for record in records if record.offset >= owner.position]
         batch = coalesce(fresh, generation=owner.path.generation, moment_ms=self._moment_ms)

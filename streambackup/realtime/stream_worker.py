@@ -42,6 +42,16 @@ class Turn:
         self.life = life
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """Why a turn has to begin anew: the next record is of another generation, or the disk
+    is full.
+    """
+
+    turn: Turn
+    foreign: str | None = None
+    full: NoSpaceError | None = None
+
+
 class Handler(Protocol):
     """What a worker does with the records of its partitions."""
 
@@ -51,11 +61,10 @@ class Handler(Protocol):
         """A turn begins. Returns the offset to read from. In a thread."""
         ...
 
-    def take(self, turn: Turn, records: Sequence[Record]) -> str | None:
-        """Make *records* durable, the position with them. In a thread.
+    def take(self, batches: Sequence[tuple[Turn, Sequence[Record]]]) -> list[Outcome]:
+        """Make the records of one fetch durable, the positions with them. In a thread.
 
-        Returns the generation that the next record is stamped with, if it is another than the
-        turn's.
+        Returns an outcome for each turn that is over; the other turns' batches are durable then.
         """
         ...
 
@@ -95,7 +104,7 @@ class StreamWorker:
         self._metrics = metrics
         self._turns: dict[TopicPartition, Turn] = {}
         self._waiting: dict[TopicPartition, tuple[Life, float]] = {}
-        self._work: asyncio.Future[list[tuple[Turn, float]]] | None = None
+        self._work: asyncio.Future[list[Outcome]] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until *stop* is set, then finish what is in hand, seal and file it.
@@ -163,26 +172,13 @@ class StreamWorker:
             return []
         return [(self._turns[tp], records) for tp, records in fetched.items() if tp in self._turns]
 
-    def _take_all(self, batches: list[tuple[Turn, Sequence[Record]]]) -> list[tuple[Turn, float]]:
-        """Make batches durable, in a thread. Returns the turns that have to begin anew, and
-        when.
-        """
-        over = []
-        now = self._clock.monotonic_s()
-        for turn, records in batches:
-            topic = turn.tp.topic
-            try:
-                foreign = self._handler.take(turn, records)
-            except NoSpaceError as error:
-                log.warning("no_space", topic=topic, partition=turn.tp.partition, reason=str(error))
-                over.append((turn, now + RETAKE_AFTER_S))
-                continue
-            self._metrics.records.labels(topic).inc(len(records))
-            self._metrics.batches.labels(topic).inc()
-            if foreign is not None:
-                log.warning("foreign_generation", topic=topic, generation=foreign)
-                over.append((turn, now))
-        return over
+    def _take_all(self, batches: list[tuple[Turn, Sequence[Record]]]) -> list[Outcome]:
+        """Make batches durable, in a thread, and count them."""
+        outcomes = self._handler.take(batches)
+        topic = self._topic
+        self._metrics.records.labels(topic).inc(sum(len(records) for _, records in batches))
+        self._metrics.batches.labels(topic).inc(len(batches))
+        return outcomes
 
     async def _settle(self, consumer: Consumer) -> None:
         """When a batch is durable: tell the bus, and let turns that ended begin anew when
@@ -190,13 +186,26 @@ class StreamWorker:
         """
         if self._work is not None:
             work, self._work = self._work, None
-            for turn, retake_at in await work:
-                consumer.pause([turn.tp])
-                del self._turns[turn.tp]
-                await self._handler.ended([turn], drained=False)
-                self._waiting[turn.tp] = (turn.life, retake_at)
+            for outcome in await work:
+                await self._end(consumer, outcome)
             await self._acknowledge(consumer)
         await self._retake_waiting(consumer)
+
+    async def _end(self, consumer: Consumer, outcome: Outcome) -> None:
+        """End a turn, and note when the next one at its partition may begin."""
+        turn, tp = outcome.turn, outcome.turn.tp
+        retake_at = self._clock.monotonic_s()
+        if outcome.full is not None:
+            retake_at += RETAKE_AFTER_S
+            log.warning(
+                "no_space", topic=tp.topic, partition=tp.partition, reason=str(outcome.full)
+            )
+        else:
+            log.warning("foreign_generation", topic=tp.topic, generation=outcome.foreign)
+        consumer.pause([tp])
+        del self._turns[tp]
+        await self._handler.ended([turn], drained=False)
+        self._waiting[tp] = (turn.life, retake_at)
 
     async def _retake_waiting(self, consumer: Consumer) -> None:
         now = self._clock.monotonic_s()

@@ -1,0 +1,114 @@
+"""The digest index: which digests a blob partition's journal says are stored. A cache,
+rebuilt from the journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from streambackup.errors import StoreError
+from streambackup.journal.payload import MetBlob, StoredBlob
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS digests (
+    digest TEXT PRIMARY KEY, size INTEGER NOT NULL, stored_size INTEGER NOT NULL,
+    last_offset INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS applied (segment TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+_LOOK_UP_AT_ONCE = 500
+
+
+class DigestIndex:
+    """Blocking; one thread at a time. Never synced: what a crash takes from it, the journal
+    gives back.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            self._database = self._open()
+        except sqlite3.DatabaseError:
+            file.unlink(missing_ok=True)
+            self._database = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = OFF")
+        database.executescript(_SCHEMA)
+        self._file.chmod(0o600)
+        return database
+
+    def known(self, digests: Sequence[str]) -> set[str]:
+        """Those of *digests* that are stored."""
+        found = set[str]()
+        with self._errors():
+            for at in range(0, len(digests), _LOOK_UP_AT_ONCE):
+                some = digests[at : at + _LOOK_UP_AT_ONCE]
+                marks = ",".join("?" * len(some))
+                query = f"SELECT digest FROM digests WHERE digest IN ({marks})"  # noqa: S608
+                found.update(row[0] for row in self._database.execute(query, some))
+        return found
+
+    def applied(self) -> dict[str, int]:
+        """Segments of the journal, and how many of their bytes the index holds."""
+        with self._errors():
+            rows = self._database.execute("SELECT segment, bytes FROM applied")
+            return {row[0]: row[1] for row in rows}
+
+    def apply(
+        self, stored: Sequence[StoredBlob], met: Sequence[MetBlob], segment: str, size: int
+    ) -> None:
+        """Take over what the journal's *segment* says up to *size* bytes."""
+        with self._errors(), self._transaction():
+            self._database.executemany(
+                "INSERT INTO digests VALUES (?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET"
+                " last_offset = max(last_offset, excluded.last_offset)",
+                [(blob.digest, blob.size, blob.stored_size, blob.offset) for blob in stored],
+            )
+            self._database.executemany(
+                "UPDATE digests SET last_offset = max(last_offset, ?) WHERE digest = ?",
+                [(blob.offset, blob.digest) for blob in met],
+            )
+            self._database.execute(
+                "INSERT INTO applied VALUES (?, ?) ON CONFLICT (segment) DO UPDATE SET"
+                " bytes = excluded.bytes",
+                (segment, size),
+            )
+
+    def totals(self) -> tuple[int, int, int]:
+        """Blobs, their bytes, and their bytes as stored."""
+        with self._errors():
+            row = self._database.execute(
+                "SELECT count(*), coalesce(sum(size), 0), coalesce(sum(stored_size), 0)"
+                " FROM digests"
+            ).fetchone()
+        return int(row[0]), int(row[1]), int(row[2])
+
+    def close(self) -> None:
+        self._database.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"the digest index {self._file} failed: {error}",
+                hint="It is a cache: stop the service, delete the file, start again.",
+            ) from error

@@ -1,0 +1,139 @@
+"""Loose blobs: the default volume, one file per digest below ``items/``, so that plain
+tools can save you.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from streambackup.blobs.compression import PIECE_BYTES, NotInFormError, decode_blob
+from streambackup.domain.digest import digest_name, is_digest
+from streambackup.errors import BlobDamagedError, BlobMissingError
+from streambackup.runtime.disk import AppendFile, Disk, storage_errors
+
+INCOMING = "incoming"
+
+
+class LooseBlobs:
+    """Files ``items/<first two characters>/<digest>``. A file that has its final name is
+    complete.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._items = root / "items"
+
+    def path_of(self, digest: str) -> Path:
+        """Where *digest* lives; only a digest can name a file here."""
+        assert is_digest(digest)
+        return self._items / digest[:2] / digest
+
+    def digests(self) -> Iterator[str]:
+        """Every blob there is, in order."""
+        if not self._items.is_dir():
+            return
+        for directory in sorted(self._items.iterdir()):
+            if directory.name != INCOMING and directory.is_dir():
+                yield from sorted(f.name for f in directory.iterdir() if is_digest(f.name))
+
+    def leftovers(self) -> list[Path]:
+        """Files of stores that did not finish."""
+        return sorted(path for path in self._items.glob(f"{INCOMING}/*/*") if path.is_file())
+
+    def pieces(self, digest: str) -> Iterator[bytes]:
+        """The content of *digest*, piece by piece, verified: the last piece comes only if all was
+        right.
+
+        Raises:
+            BlobMissingError: not here. BlobDamagedError: what is here is not what the digest says.
+        """
+        if not is_digest(digest):
+            raise BlobMissingError(f"{digest!r} is not a digest; nothing can be stored under it")
+        path = self.path_of(digest)
+        held, hashed = b"", hashlib.sha256()
+        try:
+            for piece in decode_blob(_read(path)):
+                hashed.update(piece)
+                if held:
+                    yield held
+                held = piece
+        except FileNotFoundError as error:
+            raise BlobMissingError(
+                f"the content {digest} is not in the store",
+                hint="'streambackup check' lists what is missing.",
+            ) from error
+        except NotInFormError as error:
+            raise BlobDamagedError(f"the blob {digest} is damaged: {error}") from error
+        if digest_name(hashed.digest()) != digest:
+            raise BlobDamagedError(f"the blob {digest} holds other content than its digest says")
+        yield held
+
+    def read(self, digest: str) -> bytes:
+        """The whole content; raises what ``pieces`` does."""
+        return b"".join(self.pieces(digest))
+
+    def exists(self, digest: str) -> bool:
+        return is_digest(digest) and self.path_of(digest).exists()
+
+    def stored_size(self, digest: str) -> int:
+        return self.path_of(digest).stat().st_size
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    with storage_errors(path), path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+
+
+class LooseWriter:
+    """Stores blobs for one owner, a batch at a time. Blocking.
+
+    New files are written under names of the owner's own, synced together, and renamed when all are
+    durable.
+    """
+
+    def __init__(self, root: Path, name: str, disk: Disk) -> None:
+        self._blobs = LooseBlobs(root)
+        self._root = root
+        self._incoming = root / "items" / INCOMING / name
+        self._disk = disk
+        self._count = 0
+
+    def open(self) -> AppendFile:
+        """A file to write a big blob into; hand its path to ``store``."""
+        self._disk.make_directories(self._incoming)
+        self._count += 1
+        return self._disk.create(self._incoming / str(self._count))
+
+    def store(self, small: Sequence[tuple[str, bytes]], big: Sequence[tuple[str, Path]]) -> None:
+        """Make blobs durable under their digests: *small* in their stored form, *big* from
+        ``open``.
+
+        Repeating it is harmless. Raises NoSpaceError and StoreError; what was written is left over
+        then.
+        """
+        written = list(big)
+        for digest, data in small:
+            file = self.open()
+            try:
+                file.write(data)
+            finally:
+                file.close()
+            written.append((digest, file.path))
+        if not written:
+            return
+        self._disk.sync_all(self._root, [path for _, path in written])
+        renamed: list[Path] = []
+        for digest, path in written:
+            target = self._blobs.path_of(digest)
+            renamed += self._disk.make_directories(target.parent)
+            self._disk.rename(path, target)
+            renamed.append(target)
+        self._disk.sync_all(self._root, renamed)
+
+    def discard(self, path: Path) -> None:
+        """Drop what ``open`` began."""
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.unlink(path)

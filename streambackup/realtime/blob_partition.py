@@ -1,0 +1,234 @@
+"""One partition of ``mailbox.blobs`` in this worker's hands: uploads on their way, and what
+a batch did.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from streambackup.blobs.assembly import Assembly
+from streambackup.blobs.compression import CompressionSettings
+from streambackup.blobs.index import DigestIndex
+from streambackup.blobs.loose import LooseWriter
+from streambackup.bus.port import Record
+from streambackup.domain.digest import is_digest
+from streambackup.errors import InvalidEventError
+from streambackup.events.blob import BlobEvent, Chunk
+from streambackup.events.codec import decode_blob_event
+from streambackup.journal.frame import LastRecord
+from streambackup.journal.owner import PartitionOwner
+from streambackup.journal.payload import Blobs, GivenUp, MetBlob, Quarantined, StoredBlob
+from streambackup.realtime.takeover import last_record
+from streambackup.runtime.disk import Disk
+
+
+class PartitionSettings(Protocol):
+    @property
+    def compression(self) -> CompressionSettings: ...
+    @property
+    def give_up_bytes(self) -> int: ...
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """A complete upload. A small one has its ``content``; a big one its file and the digest
+    it has.
+    """
+
+    digest: str
+    size: int
+    last_offset: int
+    record: Quarantined
+    content: bytes | None
+    path: Path | None = None
+    found: str | None = None
+    stored_size: int = 0
+
+
+class PendingUpload(msgspec.Struct, frozen=True):
+    """An upload that keeps its partition's position from moving on."""
+
+    partition: int
+    digest: str
+    upload: str
+    first_offset: int
+    received: int
+    total: int
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What a batch did, and where the partition stands after it."""
+
+    blobs: Blobs
+    position: int
+    last: LastRecord
+
+
+class BlobPartition:
+    """Blocking; one thread at a time."""
+
+    def __init__(
+        self,
+        owner: PartitionOwner,
+        index: DigestIndex,
+        root: Path,
+        disk: Disk,
+        settings: PartitionSettings,
+        began_ms: int,
+    ) -> None:
+        self.owner = owner
+        self.index = index
+        self.began_ms = began_ms
+        self.writer = LooseWriter(root, f"{owner.path.partition}-{owner.epoch}", disk)
+        self._settings = settings
+        self._uploads: dict[tuple[str, str], Assembly] = {}
+        self._uncovered: deque[tuple[int, LastRecord]] = deque()
+        self._read_to = owner.position
+        self._seen_bytes = 0
+        self._finished: list[Finished] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self._stored: list[StoredBlob] = []
+        self._met: list[MetBlob] = []
+        self._given_up: list[GivenUp] = []
+        self._quarantined: list[Quarantined] = []
+
+    def assemble(self, records: Sequence[Record]) -> str | None:
+        """Take *records* in; returns another generation's id where one is stamped with it."""
+        for record in records:
+            if record.offset < self._read_to:
+                continue
+            try:
+                event = decode_blob_event(record.value)
+                generation = self.owner.path.generation
+                if event.generation is not None and event.generation != generation:
+                    return event.generation
+                _check_key(event, record.key)
+                self._take(event, record)
+            except InvalidEventError as error:
+                self._quarantined.append(_set_aside(record, str(error)))
+            self._uncovered.append((record.offset, last_record(record)))
+            self._read_to = record.offset + 1
+            self._seen_bytes += len(record.value or b"")
+        self._give_up()
+        return None
+
+    def _take(self, event: BlobEvent, record: Record) -> None:
+        if not isinstance(event, Chunk):
+            self._met.append(MetBlob(event.digest, record.offset))
+            return
+        key = (event.digest, event.upload)
+        assembly = self._uploads.get(key)
+        if event.offset == 0 and assembly is not None:
+            # The producer began this upload again: what came before is part of it, not beside it.
+            self._uploads.pop(key).drop(self.writer)
+            assembly = None
+        if assembly is None:
+            if event.offset != 0:
+                raise InvalidEventError("the upload's beginning is missing")
+            assembly = Assembly(event, record.offset, self._seen_bytes)
+            self._uploads[key] = assembly
+        try:
+            assembly.add(event, record.offset, self.writer, self._settings.compression)
+        except InvalidEventError:
+            self._uploads.pop(key).drop(self.writer)
+            raise
+        assembly.seen_bytes = self._seen_bytes
+        if assembly.complete:
+            del self._uploads[key]
+            self._finished.append(_finish(assembly, record))
+
+    def _give_up(self) -> None:
+        """Let the position pass uploads that nothing came for while enough else did."""
+        for key, assembly in list(self._uploads.items()):
+            if self._seen_bytes - assembly.seen_bytes > self._settings.give_up_bytes:
+                del self._uploads[key]
+                assembly.drop(self.writer)
+                self._given_up.append(
+                    GivenUp(*key, assembly.first_offset, assembly.received, assembly.total)
+                )
+
+    def fresh(self) -> list[Finished]:
+        """Finished uploads of digests not stored yet, each digest once; the others are
+        noted as met.
+        """
+        finished, self._finished = self._finished, []
+        known = self.index.known([one.digest for one in finished])
+        fresh = []
+        for one in finished:
+            if one.digest in known:
+                self._met.append(MetBlob(one.digest, one.last_offset))
+                if one.path is not None:
+                    self.writer.discard(one.path)
+            else:
+                fresh.append(one)
+        return fresh
+
+    def note_stored(self, blob: StoredBlob) -> None:
+        self._stored.append(blob)
+
+    def refuse(self, finished: Finished, reason: str) -> None:
+        """The content is not what its key says: its last chunk goes to the quarantine, the
+        rest is dropped.
+        """
+        if finished.path is not None:
+            self.writer.discard(finished.path)
+        self._quarantined.append(msgspec.structs.replace(finished.record, reason=reason))
+
+    def batch(self) -> Batch | None:
+        """What happened since the last call; None when nothing did."""
+        position = min((a.first_offset for a in self._uploads.values()), default=self._read_to)
+        last = self.owner.last
+        while self._uncovered and self._uncovered[0][0] < position:
+            last = self._uncovered.popleft()[1]
+        blobs = Blobs(self._stored, self._met, self._given_up, self._quarantined)
+        self._clear()
+        if position == self.owner.position and not (blobs.stored or blobs.met or blobs.quarantined):
+            return None
+        return Batch(blobs, position, last)
+
+    def pending(self) -> Iterator[PendingUpload]:
+        for assembly in self._uploads.values():
+            yield PendingUpload(
+                self.owner.path.partition,
+                assembly.digest,
+                assembly.upload,
+                assembly.first_offset,
+                assembly.received,
+                assembly.total,
+            )
+
+    def close(self) -> None:
+        """Drop what is unfinished: whoever comes next reads it again from its first chunk."""
+        for assembly in self._uploads.values():
+            assembly.drop(self.writer)
+        self._uploads.clear()
+        self.owner.seal()
+        self.index.close()
+
+
+def _check_key(event: BlobEvent, key: bytes | None) -> None:
+    if not is_digest(event.digest):
+        raise InvalidEventError("the digest is not base64 of a SHA-256 with ',' for '/'")
+    if key is None or event.digest.encode() != key:
+        raise InvalidEventError("the record's key is not the event's digest")
+
+
+def _set_aside(record: Record, reason: str) -> Quarantined:
+    return Quarantined(record.offset, record.timestamp, reason, record.key, record.value)
+
+
+def _finish(assembly: Assembly, record: Record) -> Finished:
+    aside = _set_aside(record, "")
+    if not assembly.big:
+        content = assembly.content()
+        return Finished(assembly.digest, assembly.total, record.offset, aside, content)
+    path, found, stored_size = assembly.finish_big()
+    return Finished(
+        assembly.digest, assembly.total, record.offset, aside, None, path, found, stored_size
+    )

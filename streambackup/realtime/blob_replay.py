@@ -1,0 +1,26 @@
+"""Bringing a digest index up to what its partition's journals say, whoever wrote them."""
+
+from __future__ import annotations
+
+from streambackup.blobs.index import DigestIndex
+from streambackup.journal.frame import FrameKind
+from streambackup.journal.payload import Blobs, decode_payload
+from streambackup.journal.segment import PartitionPath
+from streambackup.journal.union import frames_of, open_segment
+
+
+def replay_journal(path: PartitionPath, index: DigestIndex) -> None:
+    """Apply to *index* every frame that it does not hold yet, segment by segment."""
+    applied = index.applied()
+    for segment in path.segments():
+        size = path.path_of(segment).stat().st_size
+        if applied.get(str(segment)) == size:
+            continue
+        stored, met = [], []
+        opened = open_segment(path, segment, is_last=True)
+        for placed in frames_of(opened, []):
+            if placed.frame.kind is FrameKind.BLOBS:
+                blobs = decode_payload(placed.frame.payload, Blobs)
+                stored += blobs.stored
+                met += blobs.met
+        index.apply(stored, met, str(segment), len(opened.data))
