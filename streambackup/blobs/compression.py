@@ -25,6 +25,8 @@ GZIP_WINDOW = 31
 FAST_LEVEL_MAX = 3
 """Levels up to here are made by ISA-L, several times faster than zlib at the same size."""
 PIECE_BYTES = 1024 * 1024
+_BAD_MEMBER = cast(type[Exception], IsalError)
+"""The library's stub calls it an instance."""
 
 
 class Compression(StrEnum):
@@ -129,7 +131,7 @@ def _gunzip(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
                 piece = next(rest, b"")
                 if not piece:
                     raise NotInFormError("the gzip member is not complete")
-    except IsalError as error:
+    except _BAD_MEMBER as error:
         raise NotInFormError(str(error)) from error
     if member.unused_data or next(rest, b""):
         raise NotInFormError("there are bytes behind the gzip member")

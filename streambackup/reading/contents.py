@@ -1,0 +1,96 @@
+"""Content behind digests: stored, still on its way, or missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from streambackup.blobs.loose import LooseBlobs
+from streambackup.bus.port import partition_of
+from streambackup.domain.history import ItemState
+from streambackup.errors import BlobMissingError, BlobPendingError
+from streambackup.journal.cover import Cover, find_cover
+from streambackup.journal.segment import PartitionPath
+from streambackup.reading.store_reader import StoreReader
+
+BLOBS = "mailbox.blobs"
+
+
+class Standing(StrEnum):
+    NONE = "none"
+    STORED = "stored"
+    PENDING = "pending"
+    MISSING = "missing"
+
+
+class Contents:
+    """The contents of a store, as its reader sees them; blocking.
+
+    A partition's position is read before a blob is looked for: a blob that is absent although the
+    position went
+    past it did not arrive in between.
+    """
+
+    def __init__(self, reader: StoreReader) -> None:
+        self._reader = reader
+        self._blobs = LooseBlobs(reader.root)
+        self._covers: dict[tuple[str, int], Cover] = {}
+
+    def standing(self, state: ItemState) -> Standing:
+        """Whether the content that *state* names is stored, pending or missing; none where
+        it names none.
+        """
+        if state.digest is None:
+            return Standing.NONE
+        passed = self._passed(state, state.digest)
+        if self._blobs.exists(state.digest):
+            return Standing.STORED
+        return Standing.MISSING if passed else Standing.PENDING
+
+    def _passed(self, state: ItemState, digest: str) -> bool:
+        """Whether the blob's owner has read beyond the place where its content was published."""
+        place = state.content
+        if place is not None:
+            return self._cover(place.generation, place.partition).end > place.offset
+        lives = self._reader.lives
+        if not lives:
+            return False
+        partition = partition_of(digest.encode(), lives[-1].blob_partitions)
+        cover = self._cover(lives[-1].generation, partition)
+        return cover.last.published_ms > state.published_ms
+
+    def _cover(self, generation: str, partition: int) -> Cover:
+        key = (generation, partition)
+        cover = self._covers.get(key)
+        if cover is None:
+            path = PartitionPath(self._reader.root, generation, BLOBS, partition)
+            cover = self._covers[key] = find_cover(path)
+        return cover
+
+    def pieces(self, state: ItemState) -> Iterator[bytes]:
+        """The content of *state*, verified; nothing where it names none.
+
+        Raises:
+            BlobMissingError, BlobPendingError: it is not stored. BlobDamagedError: it is not what
+            it should be.
+        """
+        if state.digest is None:
+            return
+        standing = self.standing(state)
+        if standing is Standing.PENDING:
+            raise BlobPendingError(
+                f"the content {state.digest} is still on its way into the store",
+                hint="Try again when the service has caught up; see 'streambackup status'.",
+            )
+        if standing is Standing.MISSING:
+            raise BlobMissingError(
+                f"the content {state.digest} never arrived in the store",
+                hint="'streambackup check' lists what is missing.",
+            )
+        yield from self._blobs.pieces(state.digest)
+
+    def read(self, state: ItemState) -> bytes | None:
+        """The whole content of *state*; None where it names none. Raises what ``pieces`` does."""
+        if state.digest is None:
+            return None
+        return b"".join(self.pieces(state))
