@@ -7,7 +7,7 @@ to remember
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -75,7 +75,7 @@ class Source(Protocol):
         """The source's part of the transaction ids it causes (``[A-Za-z0-9._@-]{1,64}``)."""
         ...
 
-    def observe(self, memory: Memory) -> AsyncIterator[list[Observation]]:
+    def observe(self, memory: Memory) -> AsyncGenerator[list[Observation], None]:
         """Differences to *memory* first, then changes as they happen, in batches.
 
         A batch may be asked to be safe in the outbox before the next is drawn; the source reads
