@@ -1,0 +1,124 @@
+"""The only place that names concrete classes: settings and a store in, parts that run out."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+
+from streambackup.blobs.compression import Compression, CompressionSettings
+from streambackup.bus.embedded.bus import EmbeddedBus
+from streambackup.bus.port import Bus
+from streambackup.events.config import Generation
+from streambackup.realtime.account_worker import AccountWorker, Filer, SegmentSettings
+from streambackup.realtime.blob_worker import BlobWorker, BlobWorkerSettings
+from streambackup.realtime.stream_worker import FetchSettings, Handler, StreamWorker
+from streambackup.realtime.takeover import Takeover
+from streambackup.runtime.clock import Clock
+from streambackup.runtime.disk import Disk
+from streambackup.runtime.metrics import Metrics
+from streambackup.service.generations import life_of
+from streambackup.service.settings import Settings
+from streambackup.service.store_home import StoreHome
+
+BUS_FOLDER = "bus"
+EMBEDDED_PARTITIONS = 4
+KAFKA_PARTITIONS = 64
+
+
+def open_bus(settings: Settings, home: StoreHome, clock: Clock) -> Bus:
+    """The bus that the settings choose; nothing is connected yet."""
+    if settings.bus.kind == "kafka":
+        # Imported here because only a cluster pays for loading the client.
+        from streambackup.bus.kafka.bus import KafkaBus
+
+        return KafkaBus(settings.bus.kafka)
+    return EmbeddedBus(home.state / BUS_FOLDER, clock=clock)
+
+
+class Workers:
+    """Builds the workers of one process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        home: StoreHome,
+        *,
+        bus: Bus,
+        generation: Generation,
+        disk: Disk,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._home = home
+        self._bus = bus
+        self._generation = generation
+        self._disk = disk
+        self._clock = clock
+        self._metrics = metrics
+
+    def account_handler(self, filer: Filer) -> AccountWorker:
+        worker = self._settings.worker
+        return AccountWorker(
+            root=self._home.root,
+            moment_ms=self._home.config.moment_ms,
+            disk=self._disk,
+            clock=self._clock,
+            settings=SegmentSettings(
+                segment_bytes=worker.segment_bytes,
+                segment_age_ms=int(worker.segment_age_s * 1000),
+                segment_retention_ms=int(worker.segment_retention_s * 1000),
+            ),
+            metrics=self._metrics,
+            filer=filer,
+        )
+
+    def blob_handler(self, threads: Executor) -> BlobWorker:
+        blobs = self._settings.blobs
+        return BlobWorker(
+            root=self._home.root,
+            state=self._home.state,
+            disk=self._disk,
+            clock=self._clock,
+            settings=BlobWorkerSettings(
+                compression=CompressionSettings(
+                    Compression(blobs.compression), blobs.compression_level
+                ),
+                give_up_bytes=blobs.upload_give_up_bytes,
+            ),
+            metrics=self._metrics,
+            threads=threads,
+        )
+
+    async def run_handler(self, handler: Handler, stop: asyncio.Event) -> None:
+        """Consume the handler's topic as its group until *stop*."""
+        topic = {
+            "mailbox.transactions": self._generation.transactions_topic,
+            "mailbox.blobs": self._generation.blobs_topic,
+        }[handler.journal_topic]
+        worker = StreamWorker(
+            handler,
+            bus=self._bus,
+            topic=topic,
+            group=group_name(self._home.config.store, handler.journal_topic),
+            life=life_of(self._generation),
+            takeover=Takeover(
+                root=self._home.root,
+                bus=self._bus,
+                disk=self._disk,
+                clock=self._clock,
+                identity=self._home.identity,
+            ),
+            settings=FetchSettings(
+                batch_records_max=self._settings.worker.batch_records_max,
+                fetch_wait_ms=self._settings.worker.fetch_wait_ms,
+            ),
+            clock=self._clock,
+            metrics=self._metrics,
+        )
+        await worker.run(stop)
+
+
+def group_name(store: str, journal_topic: str) -> str:
+    """The consumer group of the store's workers of a topic."""
+    return f"streambackup.{store}.{journal_topic.rpartition('.')[2]}"
