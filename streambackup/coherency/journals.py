@@ -1,0 +1,92 @@
+"""Checking journals: every frame of every segment, the cover they make, and what is not
+filed yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streambackup.domain.finding import Finding, FindingClass
+from streambackup.journal.life import Life
+from streambackup.journal.mark import farthest_mark, mark_files, read_mark
+from streambackup.journal.segment import PartitionPath
+from streambackup.journal.union import OpenedSegment, frames_of, open_segment
+from streambackup.metadata.account_log import Unreadable, decode_events, note_unreadable
+from streambackup.reading.contents import BLOBS
+from streambackup.reading.store_reader import TRANSACTIONS, StoreReader
+from streambackup.reading.tail import PARTITION_LOG
+
+
+def check_journals(reader: StoreReader) -> Iterator[Finding]:
+    """Check every partition of every generation."""
+    for life in reader.lives:
+        for topic, partitions in _topics(life):
+            for partition in range(partitions):
+                path = PartitionPath(reader.root, life.generation, topic, partition)
+                yield from _check_partition(path, filed=topic == TRANSACTIONS)
+
+
+def _topics(life: Life) -> list[tuple[str, int]]:
+    return [(TRANSACTIONS, life.partitions), (BLOBS, life.blob_partitions)]
+
+
+def _check_partition(path: PartitionPath, *, filed: bool) -> Iterator[Finding]:
+    findings: list[Finding] = []
+    reach: list[tuple[int, int]] = []
+    for segment in _segments(path):
+        covered = [(placed.first, placed.next) for placed in frames_of(segment, findings)]
+        reach += covered
+        end = max((next_ for _, next_ in covered), default=0)
+        if filed and end > farthest_mark(path).filed_to:
+            findings.append(
+                Finding(
+                    finding=FindingClass.UNFILED_SEGMENT,
+                    what=f"offsets up to {end} are journalled and not filed yet",
+                    path=str(segment.path),
+                )
+            )
+    findings += _holes(path, reach, farthest_mark(path).filed_to if filed else 0)
+    findings += _marks(path)
+    for file in sorted(path.directory.glob(PARTITION_LOG)) if path.directory.is_dir() else []:
+        for event in decode_events(file.read_bytes()):
+            if isinstance(event, Unreadable):
+                findings.append(note_unreadable(event, file))
+    yield from findings
+
+
+def _segments(path: PartitionPath) -> Iterator[OpenedSegment]:
+    """Segments one at a time; one deleted meanwhile has been filed."""
+    segments = path.segments()
+    for at, segment in enumerate(segments):
+        following = segments[at + 1] if at + 1 < len(segments) else None
+        last = following is None or following.epoch != segment.epoch
+        try:
+            yield open_segment(path, segment, is_last=last)
+        except FileNotFoundError:
+            continue
+
+
+def _holes(path: PartitionPath, reach: list[tuple[int, int]], floor: int) -> Iterator[Finding]:
+    """Offsets that no frame covers although later ones are covered."""
+    at = floor
+    for first, next_ in sorted(reach):
+        if first > at and next_ > at:
+            yield Finding(
+                finding=FindingClass.MISSING_FRAMES,
+                what=f"no frame covers the offsets {at} to {first - 1}",
+                path=str(path.directory),
+                offset=at,
+                cure="Copy the missing segment from another copy of the store, or replay the topic.",
+            )
+        at = max(at, next_)
+
+
+def _marks(path: PartitionPath) -> Iterator[Finding]:
+    for _, file in mark_files(path):
+        if read_mark(file) is None:
+            yield Finding(
+                finding=FindingClass.DAMAGED_LINE,
+                what="the filed mark fails its check",
+                path=str(file),
+                cure="Delete it: what it covered is filed again.",
+            )
