@@ -10,7 +10,9 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
+from streambackup.errors import StoreError
 from streambackup.reading.account_info import write_account_infos
 from streambackup.realtime.account_worker import Filer
 from streambackup.realtime.filing import Filed, FilingRequest, file_partition
@@ -26,9 +28,29 @@ def filing_process() -> Iterator[Filer]:
     with ProcessPoolExecutor(1, mp_context=context, initializer=_prepare) as pool:
 
         def file(request: FilingRequest) -> asyncio.Future[Filed]:
-            return asyncio.get_running_loop().run_in_executor(pool, file_and_describe, request)
+            loop = asyncio.get_running_loop()
+            filed: asyncio.Future[Filed] = loop.create_future()
+            done = loop.run_in_executor(pool, file_and_describe, request)
+            done.add_done_callback(lambda done: _pass_on(done, filed))
+            return filed
 
         yield file
+
+
+def _pass_on(done: asyncio.Future[Filed], filed: asyncio.Future[Filed]) -> None:
+    """Give *filed* the outcome of *done*, in words a user can act on."""
+    error = done.exception()
+    if isinstance(error, BrokenProcessPool):
+        error = StoreError(
+            "the filing process died",
+            hint="Was it out of memory? Nothing is lost: start the service again.",
+        )
+    if filed.cancelled():
+        return
+    if error is None:
+        filed.set_result(done.result())
+    else:
+        filed.set_exception(error)
 
 
 def _prepare() -> None:
