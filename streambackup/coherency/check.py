@@ -81,7 +81,7 @@ def _check_accounts(
     """Fold every account; note which blobs its states name, and report those that never came."""
     contents = Contents(reader)
     for account in reader.accounts():
-        history = reader.history(account)
+        history = reader.examine(account)
         yield from history.findings
         for item in history.items.values():
             for state in item.states:

@@ -103,17 +103,19 @@ def account_item(history: AccountHistory) -> ItemHistory | None:
 def show_account(history: AccountHistory, at_ms: int | None) -> ShownAccount:
     """*history* in short, as of an instant or now."""
     live = list(history.live(at_ms))
-    states = [state for item in history.items.values() for state in item.states]
-    seen = [s for s in states if at_ms is None or s.start_ms <= at_ms]
-    known = {item.item for item in history.items.values() if item.states[0] in seen}
+    starts = [
+        [s.start_ms for s in item.states if at_ms is None or s.start_ms <= at_ms]
+        for item in history.items.values()
+    ]
+    seen = [of_item for of_item in starts if of_item]
     own = account_item(history)
     current = own and (own.current if at_ms is None else own.at(at_ms))
     return ShownAccount(
         account=history.account,
         items=dict(sorted(Counter(state.type for _, state in live).items())),
-        deleted_items=len(known) - len(live),
-        first=_instant(min((s.start_ms for s in seen), default=None)),
-        last=_instant(max((s.start_ms for s in seen), default=None)),
+        deleted_items=len(seen) - len(live),
+        first=_instant(min(map(min, seen), default=None)),
+        last=_instant(max(map(max, seen), default=None)),
         in_doubt=[
             ShownDoubt(since=format_instant(doubt.since_ms), reason=doubt.reason)
             for doubt in history.doubts

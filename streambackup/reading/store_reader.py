@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from streambackup.bus.port import partition_of
 from streambackup.domain.entry import Entry
 from streambackup.domain.finding import Finding
@@ -60,28 +62,28 @@ class StoreReader:
         Raises:
             NotFoundError: the store knows no such account, or the account no such transaction.
         """
+        history = self.examine(account, until=until)
+        if not history.items and not history.doubts and account not in self.accounts():
+            raise NotFoundError(
+                f"the store has no account {account}",
+                hint="'streambackup account list' shows the accounts.",
+            )
+        return history
+
+    def examine(self, account: str, *, until: TransactionId | None = None) -> AccountHistory:
+        """As ``history``, but for an account of which nothing readable is left, its
+        findings alone.
+        """
         findings: list[Finding] = []
-        stream = self.stream(account, findings)
-        if not any(isinstance(element, Entry) for element in stream):
-            doubtful = any(e.account == account for e in stream)
-            if not doubtful:
-                raise NotFoundError(
-                    f"the store has no account {account}",
-                    hint="'streambackup account list' shows the accounts.",
-                )
         history = fold(
             account,
-            stream,
+            self.stream(account, findings),
             moment_ms=self.config.moment_ms,
             ignored_attributes=self.config.ignored_attributes,
             until=until,
         )
-        return AccountHistory(
-            account=account,
-            items=history.items,
-            doubts=history.doubts,
-            findings=(*history.findings, *findings),
-        )
+        found = (*history.findings, *findings)
+        return msgspec.structs.replace(history, findings=found)
 
     def stream(self, account: str, findings: list[Finding]) -> list[Entry | PartitionEvent]:
         """What the fold takes: the account's lines and its partitions' events, each offset once.
