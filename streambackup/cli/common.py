@@ -1,0 +1,42 @@
+"""What every command takes: where the settings come from, and how the answer looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from streambackup.service.settings import Settings
+
+_GROUP = Group("Common options", sort_key=100)
+
+
+@Parameter(name="*", group=_GROUP)
+@dataclass(frozen=True)
+class Common:
+    """The options that all commands share."""
+
+    json: Annotated[bool, Parameter(help="Answer in JSON, one document.")] = False
+    path: Annotated[
+        Path | None, Parameter(help="Backup path; the same as --set store.path=PATH.")
+    ] = None
+    config: Annotated[Path | None, Parameter(help="Settings file (TOML).")] = None
+    set: Annotated[
+        list[str],
+        Parameter(help="Override a setting: --set worker.segment_age_s=30."),
+    ] = field(default_factory=list)
+    debug: Annotated[bool, Parameter(help="Show where an unexpected error came from.")] = False
+
+    def settings(self) -> Settings:
+        """The settings in effect for this command. Raises UsageError."""
+        from streambackup.service.settings_loading import load_settings
+
+        flags = list(self.set)
+        if self.path is not None:
+            flags.append(f"store.path={self.path}")
+        return load_settings(config=self.config, flags=flags)
+
+
+NOTHING_SAID = Common()

@@ -1,0 +1,129 @@
+"""Answers: JSON for programs, tables for people, tab-separated lines for pipes.
+
+Nothing that came with a mail reaches a terminal as a control character.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from streambackup.domain.instant import format_instant
+
+T = TypeVar("T")
+
+TABLE_ROWS_MAX = 500
+"""A longer list becomes several tables, so that it is never held whole."""
+
+
+class Column(NamedTuple, Generic[T]):
+    """``value`` gives the cell's text; None is an empty cell."""
+
+    title: str
+    value: Callable[[T], object]
+
+
+def write_list(rows: Iterable[T], columns: Sequence[Column[T]], *, as_json: bool) -> None:
+    """Print *rows* as they come: one JSON array, a table on a terminal, else lines with tabs."""
+    if as_json:
+        _write_json_array(rows)
+    elif sys.stdout.isatty():
+        _write_tables(rows, columns)
+    else:
+        write_line("\t".join(column.title for column in columns))
+        for row in rows:
+            write_line("\t".join(cell(column.value(row)) for column in columns))
+
+
+def write_document(document: object, lines: Iterable[str], *, as_json: bool) -> None:
+    """Print one thing: *document* in JSON, or *lines* for people."""
+    if as_json:
+        write_line(msgspec.json.format(_encode(document)).decode())
+    else:
+        for line in lines:
+            write_line(printable(line))
+
+
+def write_line(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def note(text: str) -> None:
+    """Tell people something beside the answer."""
+    sys.stderr.write(f"streambackup: {printable(text)}\n")
+
+
+def printable(text: str) -> str:
+    """*text* with every character that could move a cursor or hide another one written out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return printable(str(value))
+
+
+def instant(time_ms: int | None) -> str | None:
+    """A time as a table shows it."""
+    return None if time_ms is None else format_instant(time_ms)
+
+
+@contextlib.contextmanager
+def progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how far *what* is; the body calls the function given with what is done and the total.
+
+    Only where somebody looks: standard error is a terminal, and not *quiet*.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _write_json_array(rows: Iterable[Any]) -> None:
+    """An array is closed only at its true end, so that half an answer does not parse."""
+    separator = "["
+    for row in rows:
+        sys.stdout.write(f"{separator}\n{_encode(row).decode()}")
+        separator = ","
+    write_line("[]" if separator == "[" else "\n]")
+
+
+def _write_tables(rows: Iterable[T], columns: Sequence[Column[T]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    remaining = iter(rows)
+    while part := list(itertools.islice(remaining, TABLE_ROWS_MAX)):
+        table = Table(*[column.title for column in columns], box=None, header_style="bold")
+        for row in part:
+            table.add_row(*[Text(cell(column.value(row))) for column in columns])
+        console.print(table)
+
+
+def _encode(value: object) -> bytes:
+    return msgspec.json.encode(value, enc_hook=str)

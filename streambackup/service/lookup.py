@@ -1,0 +1,77 @@
+"""Looking things up for a person: what does not exist is answered with the nearest that does, and
+who looked is written down.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from streambackup.domain.history import AccountHistory, ItemHistory, ItemState
+from streambackup.domain.instant import format_instant
+from streambackup.domain.transaction import TransactionId
+from streambackup.errors import NotFoundError
+from streambackup.reading.store_reader import StoreReader
+from streambackup.runtime.audit import AuditLog, current_user
+from streambackup.runtime.clock import Clock
+from streambackup.runtime.disk import Disk
+from streambackup.service.settings import StoreSettings
+
+AUDIT_FILE = "audit.jsonl"
+
+
+def open_audit_log(settings: StoreSettings, *, disk: Disk, clock: Clock) -> AuditLog:
+    """The audit log of the store, for the user of this process."""
+    path = settings.audit_path or settings.path / AUDIT_FILE
+    return AuditLog(path, disk=disk, clock=clock, who=current_user())
+
+
+def find_account(
+    reader: StoreReader, account: str, *, until: TransactionId | None = None
+) -> AccountHistory:
+    """The history of *account*; with *until*, as it was after that transaction.
+
+    Raises:
+        NotFoundError: no such account, naming the nearest; or no such transaction.
+    """
+    try:
+        return reader.history(account, until=until)
+    except NotFoundError as error:
+        accounts = reader.accounts()
+        if account in accounts:
+            raise
+        hint = _nearest(account, accounts) or error.hint
+        raise NotFoundError(error.message, hint=hint) from error
+
+
+def find_item(history: AccountHistory, item: str) -> ItemHistory:
+    """The history of *item* in its account. Raises NotFoundError, naming the nearest."""
+    found = history.items.get(item)
+    if found is None:
+        raise NotFoundError(
+            f"account {history.account} has no item {item}",
+            hint=_nearest(item, history.items)
+            or f"'streambackup item list {history.account}' finds items by what is in them.",
+        )
+    return found
+
+
+def find_state(item: ItemHistory, at_ms: int | None) -> ItemState:
+    """The state of *item* at an instant, or the newest.
+
+    Raises:
+        NotFoundError: it did not exist yet.
+    """
+    state = item.current if at_ms is None else item.at(at_ms)
+    if state is None:
+        first = min(state.start_ms for state in item.states)
+        raise NotFoundError(
+            f"item {item.item} was not there yet at that time",
+            hint=f"It was first seen at {format_instant(first)}.",
+        )
+    return state
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {near[0]!r}?" if near else None
