@@ -1,0 +1,164 @@
+"""The service: opens a store and a bus, and runs the roles asked for until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import shutil
+from collections.abc import AsyncIterator, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from enum import StrEnum
+
+import structlog
+
+from streambackup.bus.port import Bus
+from streambackup.events.config import Generation
+from streambackup.journal.life import write_life
+from streambackup.realtime.blob_worker import BlobWorker
+from streambackup.runtime.clock import Clock
+from streambackup.runtime.disk import Disk
+from streambackup.runtime.metrics import Metrics
+from streambackup.runtime.tasks import Part, stopped_by_signals, supervise, watch_loop
+from streambackup.service.endpoints import Endpoints, parse_listen
+from streambackup.service.filer import filing_process
+from streambackup.service.generations import (
+    claim_primary,
+    create_topics,
+    life_of,
+    open_generation,
+)
+from streambackup.service.settings import Settings
+from streambackup.service.status import Status, collect_status
+from streambackup.service.store_home import StoreHome, open_store
+from streambackup.service.store_lock import store_lock
+from streambackup.service.wiring import EMBEDDED_PARTITIONS, Workers, open_bus
+
+log = structlog.get_logger()
+
+DISK_PROBE_S = 10.0
+COLLECT_EVERY = 50_000
+"""Objects made between two looks of the garbage collector. Batches make many and no cycles."""
+
+
+class Role(StrEnum):
+    SOURCE = "source"
+    ACCOUNT = "account"
+    BLOB = "blob"
+
+
+ALL_ROLES = frozenset(Role)
+
+
+async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clock) -> None:
+    """Run *roles* until SIGTERM or SIGINT; what is in hand is finished within ``shutdown.drain_s``.
+
+    Raises:
+        StoreBusyError: another service works on the store. StoreError, BusError, SourceError: what
+        ended it.
+        InterruptedRunError: a second signal came before everything was finished.
+    """
+    disk = Disk()
+    home = await asyncio.to_thread(open_store, settings.store, disk=disk, clock=clock)
+    stop = asyncio.Event()
+    with store_lock(home.root, exclusive=settings.bus.kind == "embedded"):
+        async with open_stream(settings, home, clock) as (bus, generation):
+            await asyncio.to_thread(write_life, home.root, life_of(generation), disk)
+            async with AsyncExitStack() as stack:
+                service = Service(settings, home, bus, generation, disk, clock)
+                parts = service.parts(roles, stack)
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(COLLECT_EVERY, 20, 50)
+                async with stopped_by_signals(stop):
+                    log.info("running", store=home.config.store, roles=sorted(roles))
+                    await supervise(parts, stop=stop, drain_s=settings.shutdown.drain_s)
+
+
+@contextlib.asynccontextmanager
+async def open_stream(
+    settings: Settings, home: StoreHome, clock: Clock
+) -> AsyncIterator[tuple[Bus, Generation]]:
+    """The bus and its open generation, checked to be this store's. The embedded bus makes
+    its own topics.
+    """
+    bus = open_bus(settings, home, clock)
+    try:
+        if settings.bus.kind == "embedded":
+            await create_topics(bus, EMBEDDED_PARTITIONS, clock)
+        generation = await open_generation(bus)
+        await claim_primary(bus, home.config.store)
+        yield bus, generation
+    finally:
+        await bus.close()
+
+
+class Service:
+    """The parts of one process, sharing a bus, a store and metrics."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        home: StoreHome,
+        bus: Bus,
+        generation: Generation,
+        disk: Disk,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._home = home
+        self._bus = bus
+        self._generation = generation
+        self._clock = clock
+        self._metrics = Metrics()
+        self._blob_handler: BlobWorker | None = None
+        self._workers = Workers(
+            settings,
+            home,
+            bus=bus,
+            generation=generation,
+            disk=disk,
+            clock=clock,
+            metrics=self._metrics,
+        )
+
+    def parts(self, roles: Collection[Role], stack: AsyncExitStack) -> Mapping[str, Part]:
+        """What has to run for *roles*; what they need until the end is left on *stack*."""
+        parts: dict[str, Part] = {"loop": self._watch_loop, "disk": self._watch_disk}
+        if Role.ACCOUNT in roles:
+            account = self._workers.account_handler(stack.enter_context(filing_process()))
+            parts["account"] = lambda stop: self._workers.run_handler(account, stop)
+        if Role.BLOB in roles:
+            threads = stack.enter_context(ThreadPoolExecutor(self._settings.blobs.threads))
+            blob = self._blob_handler = self._workers.blob_handler(threads)
+            parts["blob"] = lambda stop: self._workers.run_handler(blob, stop)
+        http = self._settings.http
+        address = parse_listen(http.listen, allow_remote=http.allow_remote)
+        if address is not None:
+            endpoints = Endpoints(
+                address, metrics=self._metrics, ready=lambda: (), status=self.status
+            )
+            parts["http"] = endpoints.run
+        return parts
+
+    async def status(self) -> Status:
+        """What ``/status`` and the command of that name show."""
+        handler = self._blob_handler
+        return await collect_status(
+            self._settings,
+            self._home,
+            self._bus,
+            self._generation,
+            pending_uploads=handler.pending_uploads() if handler else (),
+        )
+
+    async def _watch_loop(self, stop: asyncio.Event) -> None:
+        await watch_loop(stop, clock=self._clock, report=self._metrics.loop_lag.set)
+
+    async def _watch_disk(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            usage = await asyncio.to_thread(shutil.disk_usage, self._home.root)
+            self._metrics.disk_free.set(usage.free)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), DISK_PROBE_S)
