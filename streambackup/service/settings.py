@@ -64,7 +64,7 @@ class KafkaSettings(Section, frozen=True):
     compression: Annotated[
         Literal["none", "gzip", "lz4", "snappy", "zstd"],
         Meta(description="How batches are compressed on their way to the broker."),
-    ] = "lz4"
+    ] = "zstd"
 
 
 class BusSettings(Section, frozen=True):

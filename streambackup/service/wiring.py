@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Executor
 
+import msgspec
+
 from streambackup.blobs.compression import Compression, CompressionSettings
 from streambackup.bus.embedded.bus import EmbeddedBus
 from streambackup.bus.port import Bus
@@ -30,8 +32,10 @@ def open_bus(settings: Settings, home: StoreHome, clock: Clock) -> Bus:
     if settings.bus.kind == "kafka":
         # Imported here because only a cluster pays for loading the client.
         from streambackup.bus.kafka.bus import KafkaBus
+        from streambackup.bus.kafka.connection import KafkaSettings
 
-        return KafkaBus(settings.bus.kafka)
+        kafka = msgspec.convert(settings.bus.kafka, KafkaSettings, from_attributes=True)
+        return KafkaBus(kafka, clock=clock)
     return EmbeddedBus(home.state / BUS_FOLDER, clock=clock)
 
 
