@@ -21,4 +21,4 @@ def digest_of(content: bytes | memoryview) -> str:
 
 
 def is_digest(text: str) -> bool:
-    return _VALID.match(text) is not None
+    return _VALID.fullmatch(text) is not None

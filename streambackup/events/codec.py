@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 from typing import Any, TypeVar
 
 import msgspec
 
+from streambackup.domain.digest import DIGEST_PATTERN, is_digest
 from streambackup.domain.entry import ItemType
 from streambackup.domain.item import STATE_TYPES
+from streambackup.domain.transaction import (
+    GENERATION_PATTERN,
+    INCARNATION_PATTERN,
+    SOURCE_PATTERN,
+    TransactionId,
+)
 from streambackup.errors import InvalidEventError
 from streambackup.events.blob import BlobEvent
-from streambackup.events.mailbox import EVENT_BYTES_MAX, SCHEMA, MailboxEvent
+from streambackup.events.mailbox import (
+    EVENT_BYTES_MAX,
+    SCHEMA,
+    STATE_DEPTH_MAX,
+    AccountDelete,
+    Delete,
+    MailboxEvent,
+    Marker,
+    Precondition,
+    Put,
+)
+
+REASON_LENGTH_MAX = 300
+_TOO_DEEP = re.compile(rf"got `(object|array)` - at `\$\.state(\[[^]]*\]){{{STATE_DEPTH_MAX}}}`")
 
 _JSON_OBJECT = b"{"
-_FLOAT64, _FLOAT32 = b"\xcb", b"\xca"
+_MSGPACK_MAPS = {bytes([code]) for code in (*range(0x80, 0x90), 0xDE, 0xDF)}
+_FLOAT64, _FLOAT32 = 0xCB, 0xCA
 """MessagePack's codes for floats: only an event with such a byte can hold NaN or infinity."""
 
 
@@ -53,17 +76,19 @@ def decode_mailbox_event(value: bytes | None) -> MailboxEvent:
     Raises:
         InvalidEventError: with the reason that goes into the quarantine.
     """
-    event: MailboxEvent = _decode(value, _mailbox_msgpack.decode, _mailbox_json.decode)
+    event: MailboxEvent = _decode(
+        value, _mailbox_msgpack.decode, _mailbox_json.decode, _check_mailbox_event
+    )
     return event
 
 
 def decode_blob_event(value: bytes | None) -> BlobEvent:
     """The event in a record of ``mailbox.blobs``. Raises InvalidEventError."""
-    event: BlobEvent = _decode(value, _blob_msgpack.decode, _blob_json.decode)
+    event: BlobEvent = _decode(value, _blob_msgpack.decode, _blob_json.decode, _check_blob_event)
     return event
 
 
-def _decode(value: bytes | None, from_msgpack: Any, from_json: Any) -> Any:
+def _decode(value: bytes | None, from_msgpack: Any, from_json: Any, check: Any) -> Any:
     if value is None:
         raise InvalidEventError("the record has no value")
     if len(value) > EVENT_BYTES_MAX:
@@ -71,23 +96,81 @@ def _decode(value: bytes | None, from_msgpack: Any, from_json: Any) -> Any:
     json = value[:1] == _JSON_OBJECT
     try:
         event = from_json(value) if json else from_msgpack(value)
+        check(event)
         if _FLOAT64 in value or _FLOAT32 in value:
             _refuse_non_finite(getattr(event, "state", None))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidEventError(_reason(value, json, error)) from error
+        raise InvalidEventError(_one_line(_reason(value, json, error))) from error
     return event
 
 
 def _reason(value: bytes, json: bool, error: Exception) -> str:
     """Why *value* is not an event, naming a newer schema before anything that follows from it."""
+    if not json and value[:1] not in _MSGPACK_MAPS:
+        return "not an event: the value begins like neither a JSON object nor a MessagePack map"
     peek = msgspec.json.decode if json else msgspec.msgpack.decode
     try:
         schema = peek(value, type=_Peek).schema
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return f"not an event: {error}"
+        schema = SCHEMA
     if schema > SCHEMA:
         return f"schema {schema} is newer than {SCHEMA}, the newest this release knows"
+    if isinstance(error, UnicodeDecodeError):
+        return "not an event: a text in it is not UTF-8"
+    if isinstance(error, RecursionError) or _TOO_DEEP.search(str(error)):
+        return f"not an event: nested more than {STATE_DEPTH_MAX} deep"
     return f"not an event: {error}"
+
+
+def _one_line(reason: str) -> str:
+    """Fit for a terminal and a log, whatever the event made the decoder quote."""
+    head = reason[:REASON_LENGTH_MAX]
+    return "".join(character if character.isprintable() else "?" for character in head)
+
+
+def _check_mailbox_event(event: MailboxEvent) -> None:
+    """The patterns, which the decoder leaves to us. Names that pass may stand in paths."""
+    if isinstance(event, Put):
+        _check_names(event.generation, event.source, event.incarnation)
+        if event.digest is not None:
+            _check_digest(event.digest)
+        if event.content is not None:
+            _check_names(event.content.generation)
+        _check_precondition(event.after)
+    elif isinstance(event, Marker):
+        _check_names(event.generation)
+    else:
+        _check_names(event.generation, event.source, event.incarnation)
+        if isinstance(event, Delete | AccountDelete):
+            _check_precondition(event.after)
+
+
+def _check_blob_event(event: BlobEvent) -> None:
+    _check_names(event.generation)
+    _check_digest(event.digest)
+
+
+def _check_precondition(after: Precondition | None) -> None:
+    if after is not None and isinstance(after, TransactionId):
+        _check_names(None, after.source, after.incarnation)
+
+
+def _check_digest(digest: str) -> None:
+    if not is_digest(digest):
+        raise msgspec.ValidationError(f"the digest {digest!r} is not of the form {DIGEST_PATTERN}")
+
+
+@functools.lru_cache(maxsize=1024)
+def _check_names(generation: str | None, source: str = "", incarnation: str = "") -> None:
+    """Streams name few of them again and again, so most cost a look-up only."""
+    named = (
+        ("generation", generation, GENERATION_PATTERN),
+        ("source", source, SOURCE_PATTERN),
+        ("incarnation", incarnation, INCARNATION_PATTERN),
+    )
+    for what, name, pattern in named:
+        if name and not re.fullmatch(pattern, name):
+            raise msgspec.ValidationError(f"the {what} {name!r} is not of the form {pattern}")
 
 
 def _refuse_non_finite(value: Any) -> None:

@@ -1,8 +1,8 @@
 """What travels on ``mailbox.transactions``: transactions of one account, and markers.
 
-The published contract is ``docs/events.md`` with ``docs/events.schema.json``; change it only with a
-new schema
-number. Fields that this release does not know are skipped in the envelope and kept in the state.
+The published contract is ``docs/events.md`` with ``docs/events.schema.json``; change it only
+with a new schema number. Fields that this release does not know are skipped in the envelope and
+kept in the state.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from msgspec import Meta
 from streambackup.domain.digest import DIGEST_PATTERN
 from streambackup.domain.entry import ItemType
 from streambackup.domain.transaction import (
-    INCARNATION_PATTERN,
-    SOURCE_PATTERN,
+    Generation,
+    Incarnation,
     Position,
+    Source,
     TransactionId,
 )
 
@@ -42,9 +43,6 @@ Digest = Annotated[
         extra_json_schema={"pattern": DIGEST_PATTERN},
     ),
 ]
-"""Patterns are in the JSON Schema and checked by the codec, not by the decoder: its own cost a
-microsecond an event.
-"""
 TimeMs = Annotated[int, Meta(ge=0, le=2**53, description="Milliseconds since 1970-01-01 UTC.")]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Sequence = Annotated[
@@ -61,8 +59,11 @@ Precondition = TransactionId | Literal["never-seen"]
 
 
 def _json_value(depth: int) -> Any:
-    """What JSON can hold, nested at most *depth* deep; bin and ext fit none of its parts."""
-    leaf = str | int | float | bool | None
+    """What JSON can hold, nested at most *depth* deep; bin and ext fit none of its parts.
+
+    Whole numbers stay within 64 bits: MessagePack holds no larger ones.
+    """
+    leaf = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | bool | None
     if depth == 0:
         return leaf
     inner = _json_value(depth - 1)
@@ -93,7 +94,7 @@ class Event(
     """
 
     schema: Annotated[int, Meta(ge=1, le=SCHEMA, description="Version of this contract.")]
-    generation: str | None = None
+    generation: Generation | None = None
 
 
 class Transaction(Event, kw_only=True, frozen=True, gc=False, omit_defaults=True):
@@ -103,12 +104,8 @@ class Transaction(Event, kw_only=True, frozen=True, gc=False, omit_defaults=True
     """
 
     account: Account
-    source: Annotated[
-        str, Meta(min_length=1, max_length=64, extra_json_schema={"pattern": SOURCE_PATTERN})
-    ]
-    incarnation: Annotated[
-        str, Meta(min_length=8, max_length=32, extra_json_schema={"pattern": INCARNATION_PATTERN})
-    ]
+    source: Source
+    incarnation: Incarnation
     sequence: Sequence
     time_ms: TimeMs
     change: Count | None = None
