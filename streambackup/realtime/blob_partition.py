@@ -16,7 +16,6 @@ from streambackup.blobs.compression import CompressionSettings
 from streambackup.blobs.index import DigestIndex
 from streambackup.blobs.loose import LooseWriter
 from streambackup.bus.port import Record
-from streambackup.domain.digest import is_digest
 from streambackup.errors import InvalidEventError
 from streambackup.events.blob import BlobEvent, Chunk
 from streambackup.events.codec import decode_blob_event
@@ -213,8 +212,6 @@ class BlobPartition:
 
 
 def _check_key(event: BlobEvent, key: bytes | None) -> None:
-    if not is_digest(event.digest):
-        raise InvalidEventError("the digest is not base64 of a SHA-256 with ',' for '/'")
     if key is None or event.digest.encode() != key:
         raise InvalidEventError("the record's key is not the event's digest")
 
