@@ -83,7 +83,7 @@ async def open_stream(
     """The bus and its open generation, checked to be this store's. The embedded bus makes
     its own topics.
     """
-    bus = open_bus(settings, home, clock)
+    bus = open_bus(settings, clock)
     try:
         if settings.bus.kind == "embedded":
             await create_topics(bus, EMBEDDED_PARTITIONS, clock)

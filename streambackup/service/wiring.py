@@ -20,15 +20,19 @@ from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
 from streambackup.service.generations import life_of
 from streambackup.service.settings import Settings
-from streambackup.service.store_home import StoreHome
+from streambackup.service.store_home import StoreHome, find_store
 
 BUS_FOLDER = "bus"
 EMBEDDED_PARTITIONS = 4
 KAFKA_PARTITIONS = 64
 
 
-def open_bus(settings: Settings, home: StoreHome, clock: Clock) -> Bus:
-    """The bus that the settings choose; nothing is connected yet."""
+def open_bus(settings: Settings, clock: Clock) -> Bus:
+    """The bus that the settings choose; nothing is connected yet.
+
+    Raises:
+        NotFoundError: the embedded bus is part of a store, and there is none.
+    """
     if settings.bus.kind == "kafka":
         # Imported here because only a cluster pays for loading the client.
         from streambackup.bus.kafka.bus import KafkaBus
@@ -36,7 +40,7 @@ def open_bus(settings: Settings, home: StoreHome, clock: Clock) -> Bus:
 
         kafka = msgspec.convert(settings.bus.kafka, KafkaSettings, from_attributes=True)
         return KafkaBus(kafka, clock=clock)
-    return EmbeddedBus(home.state / BUS_FOLDER, clock=clock)
+    return EmbeddedBus(find_store(settings.store).state / BUS_FOLDER, clock=clock)
 
 
 class Workers:
