@@ -3,7 +3,7 @@
 An item with content becomes that content, byte for byte: a message ``.eml``, a contact or a contact
 group ``.vcf``, an appointment ``.ics``, a document a file with its own extension. What has no
 content becomes a ``.json`` with its ids and full state; so do accounts, folders (inside their
-directory), and documents beside their content.
+directory), tasks, and documents beside their content.
 
 A name ends with digits of the item's key, so that a repeat comes upon what a killed restore wrote.
 Files are written into ``.streambackup-restoring`` in the root and renamed from there; between two
@@ -38,13 +38,14 @@ from streambackup.targets.staging import (
 
 _FOLDER_BYTES_MAX = 1500
 """A deeper folder becomes one directory, so that no path is too long for the system."""
-_EXTENSIONS = {
+_CONTENT_SAYS_ALL = {
     ItemType.MESSAGE: ".eml",
     ItemType.CONTACT: ".vcf",
     ItemType.CONTACT_GROUP: ".vcf",
     ItemType.APPOINTMENT: ".ics",
-    ItemType.DOCUMENT: "",
 }
+_EXTENSIONS = {**_CONTENT_SAYS_ALL, ItemType.DOCUMENT: ""}
+_OTHER_CONTENT = ".content"
 _TIME_FIELDS = {ItemType.MESSAGE: "received_ms", ItemType.DOCUMENT: "modified_ms"}
 _STATE = ".json"
 
@@ -168,10 +169,9 @@ class FilesTarget:
 
 def _files_of(item: RestoredItem, number: int) -> dict[str, bytes]:
     """Names and bytes of the files that *item* becomes, its content last."""
-    extension = _EXTENSIONS.get(item.type)
-    content = None if extension is None else item.content
+    extension = _EXTENSIONS.get(item.type, _OTHER_CONTENT) if item.content is not None else ""
     files = {}
-    if content is None or item.type is ItemType.DOCUMENT:
+    if item.content is None or item.type not in _CONTENT_SAYS_ALL:
         told = StateFile(
             account=item.account,
             item=item.item,
@@ -180,9 +180,9 @@ def _files_of(item: RestoredItem, number: int) -> dict[str, bytes]:
             state=item.raw_state,
         )
         state = msgspec.json.format(msgspec.json.encode(told))
-        files[item_name(item, _STATE, number)] = state + b"\n"
-    if content is not None:
-        files[item_name(item, extension or "", number)] = content
+        files[item_name(item, extension + _STATE, number)] = state + b"\n"
+    if item.content is not None:
+        files[item_name(item, extension, number)] = item.content
     return files
 
 

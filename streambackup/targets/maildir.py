@@ -5,7 +5,7 @@ as the file's. A name is made of the item's key, so that a repeat finds what it 
 marked by a client or not. Folders are the directories ``.A.B``, named as Dovecot names them; the
 one whose use is ``inbox``, or that is called so, is the root itself.
 
-What is no mail is refused: other kinds of items, and an account that has more than its address.
+What is no mail is refused: other kinds of items, and an account that is more than its address.
 """
 
 from __future__ import annotations
@@ -96,18 +96,19 @@ class MaildirTarget:
             if isinstance(item.state, MessageState):
                 self._ensure(directory)
                 return self._put_message(item, item.state, self._root / directory)
-            if isinstance(item.state, FolderState):
+            if isinstance(item.state, FolderState) and item.content is None:
                 self._ensure(directory)
                 return Placed(f"{directory or '.'}/", left_out=_lost_of_folder(item, directory))
             if isinstance(item.state, AccountState) and not left_out(item, {"address"}):
                 return Placed("./")
-        raise ItemRefusedError(f"a Maildir cannot hold what the state of this {item.type} says")
+        raise ItemRefusedError(f"a Maildir cannot hold what there is of this {item.type}")
 
     def sync(self) -> None:
         with target_errors(self._root):
             self._staging.publish()
-            self._index().update(self._staged)
-            self._staged.clear()
+            if self._staged:
+                self._index().update(self._staged)
+                self._staged.clear()
 
     def read(self, name: str) -> ReadBack:
         if not self.holds(name):

@@ -100,6 +100,14 @@ def test_a_document_stands_beside_its_state(tmp_path: Path) -> None:
     assert (tmp_path / placed.name).stat().st_mtime == 1_700_000_000
 
 
+def test_content_that_no_one_expects_stands_beside_the_state(tmp_path: Path) -> None:
+    target = FilesTarget(tmp_path, "anna")
+    (placed,) = bring_back(target, restored("t", ItemType.TASK, {"title": "Call"}, content=b"\0"))
+    assert placed.name.endswith(".content")
+    assert target.read(placed.name).content == b"\0"
+    assert target.read(placed.name).kept == {"title": "Call"}
+
+
 @pytest.mark.parametrize("name", [".bashrc", "a.", "x", "a.json", "..", "a." + "y" * 40, "é.ü"])
 def test_any_name_of_a_document_will_do(tmp_path: Path, name: str) -> None:
     target = FilesTarget(tmp_path, "anna")
@@ -157,7 +165,7 @@ def test_root_restores_for_the_owner_of_the_place(tmp_path: Path) -> None:
 
 def test_a_state_file_that_was_overwritten_is_an_error(tmp_path: Path) -> None:
     target = FilesTarget(tmp_path, "anna")
-    (placed,) = bring_back(target, restored("t", ItemType.TASK, {"title": "x"}))
+    (placed,) = bring_back(target, restored("t", ItemType.TASK, {"title": "x"}, content=None))
     (tmp_path / placed.name).write_bytes(b"{}")
     with pytest.raises(TargetError, match="not what was written"):
         target.read(placed.name)
