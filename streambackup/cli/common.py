@@ -38,5 +38,11 @@ class Common:
             flags.append(f"store.path={self.path}")
         return load_settings(config=self.config, flags=flags)
 
+    def start_logs(self, settings: Settings) -> None:
+        """Send logs to standard error, as the settings say; answers have standard output alone."""
+        from streambackup.runtime.logs import configure_logs
+
+        configure_logs(settings.log.level, settings.log.format)
+
 
 NOTHING_SAID = Common()

@@ -20,8 +20,14 @@ from streambackup.errors import InterruptedRunError, StreamBackupError, UsageErr
 NOUNS = {
     "account": "Accounts that the store knows.",
     "item": "Items of an account, as they are or were.",
+    "topic": "The topics that transactions and content travel on.",
 }
 COMMANDS = {
+    "init": "Make a store in the backup path.",
+    "run": "Run the service until SIGTERM or Ctrl-C.",
+    "status": "Show how far behind the store is, what it holds, and what needs attention.",
+    "topic create": "Create the topics that are missing.",
+    "topic describe": "Show the topics as they are.",
     "account list": "List the accounts that the store knows, deleted ones included.",
     "account show": "Show what an account is, what it holds, and why it is in doubt if it is.",
     "account history": "List every state of an account itself.",
@@ -29,6 +35,7 @@ COMMANDS = {
     "item show": "Show an item as it is or was.",
     "item history": "List every state that an item was ever in.",
     "item cat": "Write an item's content to standard output.",
+    "check": "Read everything, and report what is not as it should be.",
     "fingerprint": "Print one number for everything that the store knows.",
 }
 """Every command with its one-line help; ``item cat`` is ``item_cat`` in ``cli/item_cat.py``."""

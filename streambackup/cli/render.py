@@ -80,26 +80,28 @@ def instant(time_ms: int | None) -> str | None:
 
 
 @contextlib.contextmanager
-def progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show how far *what* is; the body calls the function given with what is done and the total.
+def progress(*, quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show how far a long command is; the body calls the function given with what is being done,
+    how many are, and of how many if that is known.
 
     Only where somebody looks: standard error is a terminal, and not *quiet*.
     """
     if quiet or not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield lambda what, done, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    line = "{task.description} {task.completed}", "{task.fields[total_shown]}"
+    columns = TextColumn(line[0]), TextColumn(line[1]), BarColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, total_shown="")
+
+        def show(what: str, done: int, total: int | None) -> None:
+            shown = "" if total is None else f"of {total}"
+            bar.update(task, description=what, completed=done, total=total, total_shown=shown)
+
+        yield show
 
 
 def _write_json_array(rows: Iterable[Any]) -> None:

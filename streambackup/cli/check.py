@@ -1,0 +1,45 @@
+"""``streambackup check``"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streambackup.cli.common import NOTHING_SAID, Common
+from streambackup.cli.render import progress, write_document
+from streambackup.coherency.check import CheckReport, check_store
+from streambackup.errors import FaultsFoundError
+
+
+def check(*, common: Common = NOTHING_SAID) -> None:
+    """Read every journal frame, account log and blob, and report what is not as it should be."""
+    root = common.settings().store.path
+    with progress(quiet=common.json) as show:
+        report = check_store(root, lambda what, count: show(f"reading {what}", count, None))
+    write_document(report, _lines(report), as_json=common.json)
+    faults = report.faults
+    if faults:
+        raise FaultsFoundError(
+            f"{len(faults)} faults, the first: {faults[0].what}",
+            hint=faults[0].cure or "Nothing was changed; the findings name files and items.",
+        )
+
+
+def _lines(report: CheckReport) -> Iterator[str]:
+    for finding in report.findings:
+        kind = "fault" if finding.is_fault else "note "
+        concerned = " ".join(
+            f"{name} {value}"
+            for name, value in (("account", finding.account), ("item", finding.item))
+            if value is not None
+        )
+        yield f"{kind} {finding.finding}: {finding.what} {concerned}".rstrip()
+        if finding.path:
+            yield f"      {finding.path}"
+        if finding.cure:
+            yield f"      {finding.cure}"
+    yield (
+        f"{report.accounts} accounts, {report.items} items, {report.states} states, "
+        f"{report.blobs} blobs of {report.blob_bytes} bytes read; "
+        f"{report.pending_blobs} contents on their way"
+    )
+    yield f"{len(report.faults)} faults, {len(report.notes)} notes"

@@ -1,0 +1,101 @@
+"""``streambackup init``"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from streambackup.cli.common import NOTHING_SAID, Common
+from streambackup.cli.render import write_document
+from streambackup.domain.item import IGNORED_ATTRIBUTES_DEFAULT
+from streambackup.metadata.store_config import StoreConfig
+from streambackup.runtime.clock import SystemClock
+from streambackup.runtime.disk import Disk
+from streambackup.service.generations import find_generation
+from streambackup.service.settings import Settings
+from streambackup.service.store_home import StoreHome, create_store, join_store, new_store_id
+from streambackup.service.supervisor import open_stream
+from streambackup.service.wiring import open_bus
+
+
+class Initialised(msgspec.Struct, frozen=True, kw_only=True):
+    """The store; ``generation`` None where the topics are still to be created."""
+
+    store: str
+    path: str
+    state_path: str
+    moment_ms: int
+    ignored_attributes: tuple[str, ...]
+    bus: str
+    generation: str | None
+
+
+def init(
+    *,
+    moment_ms: Annotated[
+        int,
+        Parameter(help="Changes of an item within so many ms become one state; 0 keeps each."),
+    ] = 100,
+    ignore: Annotated[
+        list[str] | None,
+        Parameter(help="An attribute that alone makes no new state; may be repeated."),
+    ] = None,
+    join: Annotated[
+        bool, Parameter(help="Let this node work on a store that another one made.")
+    ] = False,
+    common: Common = NOTHING_SAID,
+) -> None:
+    """Make a store in the backup path, and its topics where the bus is the embedded one."""
+    settings = common.settings()
+    common.start_logs(settings)
+    disk, clock = Disk(), SystemClock()
+    if join:
+        home = join_store(settings.store, disk=disk)
+    else:
+        wanted = StoreConfig(
+            store=new_store_id(),
+            created_ms=clock.now_ms(),
+            moment_ms=moment_ms,
+            ignored_attributes=tuple(ignore or IGNORED_ATTRIBUTES_DEFAULT),
+        )
+        home = create_store(settings.store, wanted, disk)
+    done = _describe(home, settings, asyncio.run(_claim_topics(settings, home)))
+    write_document(done, _lines(done), as_json=common.json)
+
+
+async def _claim_topics(settings: Settings, home: StoreHome) -> str | None:
+    """The generation of the topics, which are this store's from now on; None without topics."""
+    clock = SystemClock()
+    if settings.bus.kind == "kafka":
+        bus = open_bus(settings, clock)
+        try:
+            if await find_generation(bus) is None:
+                return None
+        finally:
+            await bus.close()
+    async with open_stream(settings, home, clock) as (_, generation):
+        return generation.generation
+
+
+def _describe(home: StoreHome, settings: Settings, generation: str | None) -> Initialised:
+    return Initialised(
+        store=home.config.store,
+        path=str(home.root),
+        state_path=str(home.state),
+        moment_ms=home.config.moment_ms,
+        ignored_attributes=home.config.ignored_attributes,
+        bus=settings.bus.kind,
+        generation=generation,
+    )
+
+
+def _lines(done: Initialised) -> Iterator[str]:
+    yield f"store {done.store} is in {done.path}"
+    if done.generation is None:
+        yield "next: streambackup topic create, then streambackup run"
+    else:
+        yield "next: streambackup run"

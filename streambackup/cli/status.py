@@ -1,0 +1,52 @@
+"""``streambackup status``"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from streambackup.cli.common import NOTHING_SAID, Common
+from streambackup.cli.render import write_document
+from streambackup.runtime.clock import SystemClock
+from streambackup.service.generations import open_generation
+from streambackup.service.settings import Settings
+from streambackup.service.status import Status, collect_status
+from streambackup.service.store_home import find_store
+from streambackup.service.wiring import open_bus
+
+MB = 1_000_000
+
+
+def status(*, common: Common = NOTHING_SAID) -> None:
+    """Show how far behind the store is, what it holds, and what needs attention."""
+    settings = common.settings()
+    common.start_logs(settings)
+    found = asyncio.run(_collect(settings))
+    write_document(found, _lines(found), as_json=common.json)
+
+
+async def _collect(settings: Settings) -> Status:
+    home = find_store(settings.store)
+    bus = open_bus(settings, SystemClock())
+    try:
+        return await collect_status(settings, home, bus, await open_generation(bus))
+    finally:
+        await bus.close()
+
+
+def _lines(found: Status) -> Iterator[str]:
+    yield f"store             {found.store} in {found.path}"
+    yield f"service           {'running' if found.running else 'not running'}"
+    yield f"bus               {found.bus}, generation {found.generation}"
+    yield f"last transaction  {found.last_transaction or 'none yet'}"
+    yield f"lag               {found.lag} records"
+    for at in found.partitions:
+        if at.lag:
+            yield f"  {at.topic}/{at.partition}: at {at.position} of {at.end}"
+    yield f"accounts          {found.accounts}"
+    stored, came = found.blob_stored_bytes / MB, found.blob_bytes / MB
+    yield f"blobs             {found.blobs}: {stored:.1f} MB stored of {came:.1f} MB"
+    free, total = found.disk_free_bytes / MB, found.disk_total_bytes / MB
+    yield f"disk              {free:.0f} MB free of {total:.0f} MB"
+    for warning in found.warnings:
+        yield f"warning           {warning}"
