@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from streambackup.bus.port import Record
 from streambackup.errors import NoSpaceError
@@ -26,6 +27,8 @@ from streambackup.realtime.takeover import last_record
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
+
+log = structlog.get_logger()
 
 TRANSACTIONS = "mailbox.transactions"
 """The journal's name for the topic, whatever a generation calls it on the bus."""
@@ -120,20 +123,25 @@ class AccountWorker:
         if rows:
             self._metrics.last_transaction.set(batch.last_transaction_ms / 1000)
 
-    async def tick(self, turns: Collection[Turn]) -> None:
+    async def tick(self, turns: Collection[Turn]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
+        outcomes = []
         for turn in turns:
             state = self._open[turn]
-            if state.filing is not None:
-                if not state.filing[0].done():
-                    continue
+            if state.filing is not None and not state.filing[0].done():
+                continue
+            try:
                 await self._finish_filing(state)
+            except NoSpaceError as error:
+                outcomes.append(Outcome(turn, full=error))
+                continue
             if self._is_due(state, now_ms):
                 self._seal_and_file(state)
             elif now_ms - state.retired_ms >= RETIRE_EVERY_MS:
                 state.retired_ms = now_ms
                 retention_ms = self._settings.segment_retention_ms
                 await asyncio.to_thread(state.retiring.retire, state.filed_to, now_ms, retention_ms)
+        return outcomes
 
     def _is_due(self, state: _Open, now_ms: int) -> bool:
         """Whether the open segment is big or old enough, or a predecessor left something
@@ -175,10 +183,17 @@ class AccountWorker:
     async def ended(self, turns: Collection[Turn], *, drained: bool) -> None:
         states = [self._open.pop(turn) for turn in turns]
         for state in states:
-            await self._finish_filing(state)
+            await self._let_filing_end(state)
             if drained and state.filed_to < state.turn.owner.position:
                 self._seal_and_file(state)
             else:
                 state.turn.owner.seal()
         for state in states:
+            await self._let_filing_end(state)
+
+    async def _let_filing_end(self, state: _Open) -> None:
+        """A filing that found no space marked nothing: the next owner files the same again."""
+        try:
             await self._finish_filing(state)
+        except NoSpaceError as error:
+            log.warning("filing_left", partition=state.turn.tp.partition, reason=str(error))

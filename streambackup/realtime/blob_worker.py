@@ -160,7 +160,7 @@ class BlobWorker:
         self._metrics.blob_bytes_stored.inc(sum(blob.stored_size for blob in blobs.stored))
         self._metrics.quarantined.labels(BLOBS).inc(len(blobs.quarantined))
 
-    async def tick(self, turns: Collection[Turn]) -> None:
+    async def tick(self, turns: Collection[Turn]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
         for turn in turns:
             partition = self._open[turn]
@@ -168,6 +168,7 @@ class BlobWorker:
             if full or now_ms - partition.began_ms >= self._settings.segment_age_ms:
                 turn.owner.seal()
                 partition.began_ms = now_ms
+        return []
 
     async def ended(self, turns: Collection[Turn], *, drained: bool) -> None:
         del drained  # A sealed blob journal leaves a successor nothing to do.

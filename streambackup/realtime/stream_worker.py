@@ -68,8 +68,8 @@ class Handler(Protocol):
         """
         ...
 
-    async def tick(self, turns: Collection[Turn]) -> None:
-        """Between batches: seal and file what is due."""
+    async def tick(self, turns: Collection[Turn]) -> list[Outcome]:
+        """Between batches: seal and file what is due. Returns outcomes as ``take`` does."""
         ...
 
     async def ended(self, turns: Collection[Turn], *, drained: bool) -> None:
@@ -117,7 +117,8 @@ class StreamWorker:
             while not stop.is_set():
                 batches = await self._fetch(consumer)
                 await self._settle(consumer)
-                await self._handler.tick(list(self._turns.values()))
+                for outcome in await self._handler.tick(list(self._turns.values())):
+                    await self._end(consumer, outcome)
                 current = [(t, r) for t, r in batches if self._turns.get(t.tp) is t]
                 if current:
                     loop = asyncio.get_running_loop()
@@ -147,6 +148,7 @@ class StreamWorker:
     async def _begin(self, tp: TopicPartition, life: Life) -> int:
         taken, life = await self._takeover.take(tp, self._handler.journal_topic, life)
         turn = Turn(tp, taken.owner, life)
+        position = await asyncio.to_thread(self._handler.began, turn, taken.filed_to)
         self._turns[tp] = turn
         log.info(
             "partition_taken",
@@ -155,7 +157,7 @@ class StreamWorker:
             position=taken.owner.position,
             epoch=str(taken.owner.epoch),
         )
-        return await asyncio.to_thread(self._handler.began, turn, taken.filed_to)
+        return position
 
     async def _fetch(self, consumer: Consumer) -> list[tuple[Turn, Sequence[Record]]]:
         try:
