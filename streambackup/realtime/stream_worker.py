@@ -8,6 +8,7 @@ is its handler's affair.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
@@ -228,6 +229,9 @@ class StreamWorker:
     async def _acknowledge(self, consumer: Consumer) -> None:
         positions = {turn.tp: turn.owner.position for turn in self._turns.values()}
         if positions:
-            await consumer.acknowledge(positions)
+            # Only displays and the bus's own retention wait for it: no space for it holds up
+            # nothing.
+            with contextlib.suppress(NoSpaceError):
+                await consumer.acknowledge(positions)
         for tp, position in positions.items():
             self._metrics.position.labels(tp.topic, str(tp.partition)).set(position)
