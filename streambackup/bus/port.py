@@ -1,16 +1,18 @@
 """The bus: topics of partitions, each an ordered, durable log of records.
 
-Two implementations, one contract (``tests/contract/bus_contract.py``): ``embedded.py`` (SQLite, one
-host)
-and ``kafka.py``. Nothing above this room knows which of them it talks to.
+Two implementations, one contract (``tests/contract/bus_contract.py``): ``embedded`` (SQLite, one
+host) and ``kafka``. Nothing above this room knows which of them it talks to.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
+
+from streambackup.errors import TopicError
 
 
 class TopicPartition(NamedTuple):
@@ -19,7 +21,9 @@ class TopicPartition(NamedTuple):
 
 
 class Record(Protocol):
-    """One record as read. ``timestamp`` is its publish time in ms; ``value`` None is a tombstone."""
+    """One record as read. ``timestamp`` is its publish time in ms; ``value`` None is a
+    tombstone.
+    """
 
     @property
     def offset(self) -> int: ...
@@ -48,7 +52,9 @@ class Placed(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Offsets a partition holds now: ``begin`` inclusive, ``end`` exclusive (the next to be given)."""
+    """Offsets a partition holds now: ``begin`` inclusive, ``end`` exclusive (the next to be
+    given).
+    """
 
     begin: int
     end: int
@@ -89,12 +95,13 @@ class Producer(Protocol):
         return.
 
         Returns one place per record, in order. After an error any part of them may be on the bus,
-        so the
-        caller repeats all of them; readers drop what they have folded already.
+        so the caller repeats all of them; readers drop what they have folded already.
 
         Raises:
-            BusError: not (all) published. TopicError: a topic does not exist or refuses the
-            record's size.
+            BusError: not (all) published.
+            TopicError: a topic does not exist, has no such partition or refuses a record's size;
+                then none was published.
+            NoSpaceError: the disk of the embedded bus is full.
         """
         ...
 
@@ -210,8 +217,10 @@ class Bus(Protocol):
         """
         ...
 
-    async def describe(self, topics: Collection[str]) -> list[TopicDescription]:
-        """The topics as they are; one that does not exist is left out."""
+    async def describe(self, specs: Collection[TopicSpec]) -> list[TopicDescription]:
+        """The topics as they are, judged by what they shall be; one that does not exist is left
+        out.
+        """
         ...
 
     async def close(self) -> None: ...
@@ -222,6 +231,23 @@ def partition_of(key: bytes, partitions: int) -> int:
     return (_murmur2(key) & 0x7FFFFFFF) % partitions
 
 
+def place(record: Outgoing, partitions: int) -> int:
+    """The partition that *record* goes to in a topic of so many.
+
+    Raises:
+        TopicError: it names one that the topic does not have.
+    """
+    if record.partition is None:
+        assert record.key is not None, "a record without a key must name its partition"
+        return partition_of(record.key, partitions)
+    if not 0 <= record.partition < partitions:
+        raise TopicError(
+            f"{record.topic} has partitions 0 to {partitions - 1}, not {record.partition}"
+        )
+    return record.partition
+
+
+@functools.lru_cache(maxsize=65_536)  # account ids come again and again, and this is slow
 def _murmur2(data: bytes) -> int:
     """Murmur2 as Kafka's clients compute it (seed 0x9747b28c), 32 bits."""
     length = len(data)

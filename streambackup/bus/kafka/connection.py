@@ -1,0 +1,28 @@
+"""How every client of ours connects."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+REQUEST_LIMIT_S = 10.0  # one request and its answer
+
+
+class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``bootstrap_servers``: brokers to ask first, ``host:port``, comma-separated. ``compression``
+    of what we publish; lz4 costs most here, because aiokafka fixes its level at 9.
+    """
+
+    bootstrap_servers: str
+    client_id: str = "streambackup"
+    compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "none"
+
+
+def connection(settings: KafkaSettings) -> dict[str, Any]:
+    """The arguments that all of aiokafka's clients share."""
+    return {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "client_id": settings.client_id,
+        "request_timeout_ms": int(REQUEST_LIMIT_S * 1000),
+    }

@@ -1,0 +1,99 @@
+"""Reading outside any group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from streambackup.bus.kafka.connection import REQUEST_LIMIT_S, KafkaSettings, connection
+from streambackup.bus.kafka.errors import kafka_errors
+from streambackup.bus.port import Bounds, Record, TopicPartition
+from streambackup.errors import PositionLostError
+
+
+def new_consumer(settings: KafkaSettings, *, group: str | None) -> AIOKafkaConsumer:
+    """A consumer whose positions come from us alone."""
+    return AIOKafkaConsumer(
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        **connection(settings),
+    )
+
+
+async def bounds_of(
+    client: AIOKafkaConsumer, partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, Bounds]:
+    """What the partitions hold, one request for all."""
+    asked = [KafkaPartition(*tp) for tp in partitions]
+    begins = await client.beginning_offsets(asked)
+    ends = await client.end_offsets(asked)
+    return {TopicPartition(*tp): Bounds(begins[tp], ends[tp]) for tp in asked}
+
+
+class KafkaReader:
+    """One consumer for all reading, one reading at a time, connected when first needed."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._turn = asyncio.Lock()
+        self._client: AIOKafkaConsumer | None = None
+
+    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        with kafka_errors("asking for offsets"):
+            async with self._turn:
+                return await bounds_of(await self._started(), partitions)
+
+    async def read(self, tp: TopicPartition, offset: int, *, records_max: int) -> Sequence[Record]:
+        with kafka_errors(f"reading {tp.topic}"):
+            async with self._turn:
+                client = await self._started()
+                begin, end = (await bounds_of(client, [tp]))[tp]
+                if not begin <= offset <= end:
+                    raise PositionLostError(tp.topic, tp.partition, offset, begin=begin, end=end)
+                return await _read(client, KafkaPartition(*tp), offset, end, records_max)
+
+    async def _started(self) -> AIOKafkaConsumer:
+        if self._client is None:
+            client = new_consumer(self._settings, group=None)
+            try:
+                await client.start()
+            except BaseException:
+                await client.stop()
+                raise
+            self._client = client
+        return self._client
+
+    async def close(self) -> None:
+        async with self._turn:
+            if self._client is not None:
+                await self._client.stop()
+
+
+async def _read(
+    client: AIOKafkaConsumer, tp: KafkaPartition, offset: int, end: int, records_max: int
+) -> list[Record]:
+    """Records from *offset* until there are enough, or *end*; offsets may have holes."""
+    records: list[Record] = []
+    client.assign([tp])
+    client.seek(tp, offset)
+    try:
+        async with asyncio.timeout(REQUEST_LIMIT_S) as patience:
+            while len(records) < records_max and offset < end:
+                missing = records_max - len(records)
+                found = await client.getmany(tp, timeout_ms=1000, max_records=missing)
+                records += found.get(tp, [])
+                offset = await client.position(tp)
+                if found:
+                    patience.reschedule(asyncio.get_running_loop().time() + REQUEST_LIMIT_S)
+    except OffsetOutOfRangeError:
+        begin, end = (await bounds_of(client, [TopicPartition(*tp)]))[TopicPartition(*tp)]
+        raise PositionLostError(tp.topic, tp.partition, offset, begin=begin, end=end) from None
+    finally:
+        client.pause(tp)  # nothing is fetched ahead for a reading that is over
+    return records

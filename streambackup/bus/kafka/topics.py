@@ -1,0 +1,233 @@
+"""Topics on Kafka: what they are, making them, and where groups stand."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    LeaderNotAvailableError,
+    NoError,
+    NotControllerError,
+    NotCoordinatorForGroupError,
+    NotLeaderForPartitionError,
+    TopicAlreadyExistsError,
+    for_code,
+)
+
+from streambackup.bus.kafka.connection import KafkaSettings, connection
+from streambackup.bus.kafka.errors import kafka_errors
+from streambackup.bus.port import TopicPartition, TopicSpec
+from streambackup.bus.topics import check_name, check_partitions, missing_topic
+
+REPLICAS = 3
+MIN_IN_SYNC = 2
+SETTLE_LIMIT_S = 30.0  # until new topics have leaders and a fresh cluster its coordinator
+SETTLE_PAUSE_S = 0.05
+UNKNOWN_TOPIC = 3
+SET_ON_TOPIC = 1  # the source of a setting that the topic has of its own
+
+_UNSETTLED = (  # passing states of a cluster that starts or elects; not that it is away
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    LeaderNotAvailableError,
+    NotControllerError,
+    NotCoordinatorForGroupError,
+    NotLeaderForPartitionError,
+)
+
+T = TypeVar("T")
+
+
+class TopicFacts(NamedTuple):
+    """A topic as the cluster describes it. ``own`` names the settings that it has of its own."""
+
+    partitions: int
+    replicas: int
+    settings: Mapping[str, str]
+    own: frozenset[str]
+
+    @property
+    def batch_bytes_max(self) -> int:
+        return int(self.settings["max.message.bytes"])
+
+
+class KafkaTopics:
+    """Asks and orders through one admin client, connected when first needed."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._starting = asyncio.Lock()
+        self._client: AIOKafkaAdminClient | None = None
+        self._known: dict[str, TopicFacts] = {}
+
+    async def facts(self, topics: Collection[str]) -> Mapping[str, TopicFacts]:
+        """What is known of *topics*; asked once, since a topic never changes its partitions.
+
+        Raises:
+            TopicError: one does not exist.
+        """
+        unknown = [topic for topic in topics if topic not in self._known]
+        if unknown:
+            self._known |= await self.describe(unknown)
+        for topic in topics:
+            if topic not in self._known:
+                raise missing_topic(topic)
+        return self._known
+
+    def forget(self) -> None:
+        """Ask again: something went wrong, and topics may not be what they were."""
+        self._known.clear()
+
+    async def describe(self, topics: Collection[str]) -> dict[str, TopicFacts]:
+        """Those of *topics* that exist."""
+        with kafka_errors("asking for topics"):
+            client = await self._started()
+            names = [check_name(topic) for topic in topics]
+            listed = await _settled(lambda: _partitions(client, names))
+            settings = await _settings(client, list(listed))
+        return {
+            topic: TopicFacts(
+                partitions=len(partitions),
+                replicas=min(len(partition["replicas"]) for partition in partitions),
+                settings={name: value for name, (value, _) in settings[topic].items()},
+                own=frozenset(n for n, (_, source) in settings[topic].items() if source),
+            )
+            for topic, partitions in listed.items()
+        }
+
+    async def create(self, specs: Collection[TopicSpec]) -> list[str]:
+        """As ``Bus.create``."""
+        names = [check_name(spec.name) for spec in specs]
+        existing = await self.describe(names)
+        missing = [spec for spec in specs if spec.name not in existing]
+        warnings: list[str] = []
+        with kafka_errors("creating topics"):
+            client = await self._started()
+            if missing:
+                brokers = len((await client.describe_cluster())["brokers"])
+                warnings = few_brokers(brokers)
+                await _create(client, missing, replicated=not warnings)
+            await _settled(lambda: _all_led(client, names))
+        found = await self.describe(names)
+        for spec in specs:
+            partitions = found[spec.name].partitions
+            check_partitions(spec.name, found=partitions, wanted=spec.partitions)
+        return warnings
+
+    async def group_offsets(self, group: str) -> dict[TopicPartition, int]:
+        with kafka_errors(f"asking for group {group}"):
+            client = await self._started()
+            found = await _settled(lambda: client.list_consumer_group_offsets(group))
+        return {TopicPartition(*tp): committed.offset for tp, committed in found.items()}
+
+    async def _started(self) -> AIOKafkaAdminClient:
+        async with self._starting:
+            if self._client is None:
+                client = AIOKafkaAdminClient(**connection(self._settings))
+                try:
+                    await client.start()
+                except BaseException:
+                    await client.close()
+                    raise
+                self._client = client
+            return self._client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+
+def few_brokers(brokers: int) -> list[str]:
+    """The warning for a cluster too small for the replicas that topics should have."""
+    if brokers >= REPLICAS:
+        return []
+    return [
+        f"the cluster has {brokers} broker{'s' * (brokers > 1)}: new topics have one replica,"
+        f" not {REPLICAS}, and a lost disk loses them"
+    ]
+
+
+def settings_of(spec: TopicSpec, *, replicated: bool) -> dict[str, str]:
+    """The settings that a new topic gets."""
+    return {
+        "cleanup.policy": "compact" if spec.compacted else "delete",
+        "retention.ms": str(spec.retention_ms),
+        "min.insync.replicas": str(MIN_IN_SYNC if replicated else 1),
+        "unclean.leader.election.enable": "false",
+    }
+
+
+async def _create(
+    client: AIOKafkaAdminClient, specs: Collection[TopicSpec], *, replicated: bool
+) -> None:
+    answer: Any = await client.create_topics(
+        [
+            NewTopic(
+                spec.name,
+                spec.partitions,
+                REPLICAS if replicated else 1,
+                topic_configs=settings_of(spec, replicated=replicated),
+            )
+            for spec in specs
+        ]
+    )
+    for _, code, message in answer.topic_errors:
+        error = for_code(code)
+        if error not in (NoError, TopicAlreadyExistsError):  # another process was faster
+            raise error(message)
+
+
+async def _partitions(client: AIOKafkaAdminClient, topics: list[str]) -> dict[str, list[Any]]:
+    """The partitions of those topics that exist."""
+    found = {}
+    for topic in await client.describe_topics(topics):
+        if topic["error_code"] == UNKNOWN_TOPIC:
+            continue
+        _raise_code(topic["error_code"])
+        found[topic["topic"]] = topic["partitions"]
+    return found
+
+
+async def _all_led(client: AIOKafkaAdminClient, topics: list[str]) -> None:
+    found = await _partitions(client, topics)
+    for topic in topics:
+        if any(partition["leader"] < 0 for partition in found.get(topic, [{"leader": -1}])):
+            raise LeaderNotAvailableError(topic)
+
+
+async def _settings(
+    client: AIOKafkaAdminClient, topics: list[str]
+) -> dict[str, dict[str, tuple[str, bool]]]:
+    """Per topic and name: the value, and whether it is the topic's own."""
+    if not topics:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+    found = {}
+    answers: list[Any] = await client.describe_configs(resources)
+    for answer in answers:
+        for code, _, _, topic, entries in answer.resources:
+            _raise_code(code)
+            found[topic] = {e[0]: (e[1] or "", e[3] == SET_ON_TOPIC) for e in entries}
+    return found
+
+
+def _raise_code(code: int) -> None:
+    error = for_code(code)
+    if error is not NoError:
+        raise error()
+
+
+async def _settled(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer of a cluster that may just be starting or electing."""
+    async with asyncio.timeout(SETTLE_LIMIT_S):
+        while True:
+            with contextlib.suppress(*_UNSETTLED):
+                return await ask()
+            await asyncio.sleep(SETTLE_PAUSE_S)

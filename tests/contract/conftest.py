@@ -1,0 +1,5 @@
+"""The contracts assert as visibly as the tests that inherit them."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.contract.bus_contract")
