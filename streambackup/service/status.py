@@ -65,10 +65,11 @@ async def collect_status(
     generation: Generation,
     *,
     pending_uploads: Sequence[PendingUpload] = (),
+    source_warnings: Sequence[str] = (),
 ) -> Status:
     """Look at everything; works with a running service and without one.
 
-    *pending_uploads* is known only to the process that assembles them.
+    *pending_uploads* and *source_warnings* are known only to the process that works on them.
     """
     partitions = await _partitions(home, bus, generation)
     last_ms, accounts, blobs = await asyncio.to_thread(_stored, home, generation)
@@ -92,7 +93,9 @@ async def collect_status(
         disk_total_bytes=disk.total,
         warnings=[],
     )
-    return msgspec.structs.replace(status, warnings=list(_warnings(settings, status)))
+    return msgspec.structs.replace(
+        status, warnings=[*_warnings(settings, status), *source_warnings]
+    )
 
 
 async def _partitions(home: StoreHome, bus: Bus, generation: Generation) -> list[PartitionStatus]:

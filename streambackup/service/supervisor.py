@@ -30,10 +30,12 @@ from streambackup.service.generations import (
     open_generation,
 )
 from streambackup.service.settings import Settings
+from streambackup.service.source_part import run_source
 from streambackup.service.status import Status, collect_status
 from streambackup.service.store_home import StoreHome, open_store
 from streambackup.service.store_lock import store_lock
 from streambackup.service.wiring import EMBEDDED_PARTITIONS, Workers, open_bus
+from streambackup.sources.maildir.source import MaildirSource
 
 log = structlog.get_logger()
 
@@ -113,6 +115,7 @@ class Service:
         self._clock = clock
         self._metrics = Metrics()
         self._blob_handler: BlobWorker | None = None
+        self._source: MaildirSource | None = None
         self._workers = Workers(
             settings,
             home,
@@ -133,6 +136,10 @@ class Service:
             threads = stack.enter_context(ThreadPoolExecutor(self._settings.blobs.threads))
             blob = self._blob_handler = self._workers.blob_handler(threads)
             parts["blob"] = lambda stop: self._workers.run_handler(blob, stop)
+        trees = self._settings.sources.maildir
+        if Role.SOURCE in roles and trees:
+            source = self._source = self._workers.maildir_source(trees)
+            parts["source"] = lambda stop: self._run_source(source, stop)
         http = self._settings.http
         address = parse_listen(http.listen, allow_remote=http.allow_remote)
         if address is not None:
@@ -141,6 +148,10 @@ class Service:
             )
             parts["http"] = endpoints.run
         return parts
+
+    async def _run_source(self, source: MaildirSource, stop: asyncio.Event) -> None:
+        async with self._workers.outbox(source.name) as outbox:
+            await run_source(source, outbox, self._metrics, stop)
 
     async def status(self) -> Status:
         """What ``/status`` and the command of that name show."""
@@ -151,6 +162,7 @@ class Service:
             self._bus,
             self._generation,
             pending_uploads=handler.pending_uploads() if handler else (),
+            source_warnings=self._source.warnings if self._source else (),
         )
 
     async def _watch_loop(self, stop: asyncio.Event) -> None:

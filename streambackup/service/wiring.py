@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 
 import msgspec
 
 from streambackup.blobs.compression import Compression, CompressionSettings
 from streambackup.bus.embedded.bus import EmbeddedBus
-from streambackup.bus.port import Bus
+from streambackup.bus.port import Bus, Producer
 from streambackup.events.config import Generation
+from streambackup.outbox.content import Topics
+from streambackup.outbox.outbox import Outbox
 from streambackup.realtime.account_worker import AccountWorker, Filer, SegmentSettings
 from streambackup.realtime.blob_worker import BlobWorker, BlobWorkerSettings
 from streambackup.realtime.stream_worker import FetchSettings, Handler, StreamWorker
@@ -19,10 +23,13 @@ from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
 from streambackup.service.generations import life_of
-from streambackup.service.settings import Settings
+from streambackup.service.settings import MaildirSettings, Settings
 from streambackup.service.store_home import StoreHome, find_store
+from streambackup.sources.maildir.source import MaildirSource, MaildirTree
 
 BUS_FOLDER = "bus"
+OUTBOX_FOLDER = "outbox"
+OUTBOX_FOLDER = "outbox"
 EMBEDDED_PARTITIONS = 4
 KAFKA_PARTITIONS = 64
 
@@ -41,6 +48,38 @@ def open_bus(settings: Settings, clock: Clock) -> Bus:
         kafka = msgspec.convert(settings.bus.kafka, KafkaSettings, from_attributes=True)
         return KafkaBus(kafka, clock=clock)
     return EmbeddedBus(find_store(settings.store).state / BUS_FOLDER, clock=clock)
+
+
+class Sender(NamedTuple):
+    """An outbox, the producer it sends with, and where both publish."""
+
+    outbox: Outbox
+    producer: Producer
+    topics: Topics
+
+
+@contextlib.asynccontextmanager
+async def open_outbox(
+    state: Path, source: str, *, bus: Bus, generation: Generation, sole_writer: bool
+) -> AsyncIterator[Sender]:
+    """The outbox of *source* on this node, and a producer of its own. Raises what
+    ``Outbox`` does.
+    """
+    topics = Topics(
+        generation=generation.generation,
+        transactions=generation.transactions_topic,
+        blobs=generation.blobs_topic,
+    )
+    producer = await bus.producer()
+    try:
+        directory = state / OUTBOX_FOLDER
+        outbox = Outbox(directory, source, producer, topics=topics, sole_writer=sole_writer)
+        try:
+            yield Sender(outbox, producer, topics)
+        finally:
+            outbox.close()
+    finally:
+        await producer.close()
 
 
 class Workers:
@@ -98,6 +137,16 @@ class Workers:
             threads=threads,
         )
 
+    def maildir_source(self, trees: Sequence[MaildirSettings]) -> MaildirSource:
+        watched = [MaildirTree(tree.path, tree.account) for tree in trees]
+        return MaildirSource(watched, clock=self._clock)
+
+    @contextlib.asynccontextmanager
+    async def outbox(self, source: str) -> AsyncIterator[Outbox]:
+        """The outbox of *source* on this node, with a producer of its own."""
+        async with open_outbox(self._home, self._bus, self._generation, source) as outbox:
+            yield outbox
+
     async def run_handler(self, handler: Handler, stop: asyncio.Event) -> None:
         """Consume the handler's topic as its group until *stop*."""
         topic = {
@@ -125,6 +174,30 @@ class Workers:
             metrics=self._metrics,
         )
         await worker.run(stop)
+
+
+@contextlib.asynccontextmanager
+async def open_outbox(
+    home: StoreHome, bus: Bus, generation: Generation, source: str, *, sole_writer: bool = True
+) -> AsyncIterator[Outbox]:
+    """The outbox of *source* on this node, closed at the end; raises what ``Outbox`` does."""
+    producer = await bus.producer()
+    try:
+        directory = home.state / OUTBOX_FOLDER
+        topics = Topics(
+            generation=generation.generation,
+            transactions=generation.transactions_topic,
+            blobs=generation.blobs_topic,
+        )
+        outbox = await asyncio.to_thread(
+            Outbox, directory, source, producer, topics=topics, sole_writer=sole_writer
+        )
+        try:
+            yield outbox
+        finally:
+            outbox.close()
+    finally:
+        await producer.close()
 
 
 def group_name(store: str, journal_topic: str) -> str:
