@@ -21,6 +21,7 @@ from streambackup.journal.mark import FiledMark
 from streambackup.journal.payload import encode_payload
 from streambackup.realtime.coalesce import Coalesced, coalesce
 from streambackup.realtime.filing import Filed, FilingRequest
+from streambackup.realtime.place import Place
 from streambackup.realtime.retiring import Retiring
 from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.realtime.takeover import last_record
@@ -104,7 +105,12 @@ class AccountWorker:
         """
         owner = turn.owner
         fresh = [record for record in records if record.offset >= owner.position]
-        batch = coalesce(fresh, generation=owner.path.generation, moment_ms=self._moment_ms)
+        batch = coalesce(
+            fresh,
+            generation=owner.path.generation,
+            place=Place(owner.path.partition, turn.life.partitions),
+            moment_ms=self._moment_ms,
+        )
         if batch.taken:
             last = fresh[batch.taken - 1]
             payload = encode_payload(batch.records)

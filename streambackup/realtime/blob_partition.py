@@ -22,6 +22,7 @@ from streambackup.events.codec import decode_blob_event
 from streambackup.journal.frame import LastRecord
 from streambackup.journal.owner import PartitionOwner
 from streambackup.journal.payload import Blobs, GivenUp, MetBlob, Quarantined, StoredBlob
+from streambackup.realtime.place import Place
 from streambackup.realtime.takeover import last_record
 from streambackup.runtime.disk import Disk
 
@@ -73,6 +74,7 @@ class BlobPartition:
     def __init__(
         self,
         owner: PartitionOwner,
+        place: Place,
         index: DigestIndex,
         root: Path,
         disk: Disk,
@@ -80,6 +82,7 @@ class BlobPartition:
         began_ms: int,
     ) -> None:
         self.owner = owner
+        self._place = place
         self.index = index
         self.began_ms = began_ms
         self.writer = LooseWriter(root, f"{owner.path.partition}-{owner.epoch}", disk)
@@ -107,7 +110,7 @@ class BlobPartition:
                 generation = self.owner.path.generation
                 if event.generation is not None and event.generation != generation:
                     return event.generation
-                _check_key(event, record.key)
+                self._check_key(event, record.key)
                 self._take(event, record)
             except InvalidEventError as error:
                 self._quarantined.append(_set_aside(record, str(error)))
@@ -116,6 +119,11 @@ class BlobPartition:
             self._seen_bytes += len(record.value or b"")
         self._give_up()
         return None
+
+    def _check_key(self, event: BlobEvent, key: bytes | None) -> None:
+        if key is None or event.digest.encode() != key:
+            raise InvalidEventError("the record's key is not the event's digest")
+        self._place.check(key, "digest")
 
     def _take(self, event: BlobEvent, record: Record) -> None:
         if not isinstance(event, Chunk):
@@ -209,11 +217,6 @@ class BlobPartition:
         self._uploads.clear()
         self.owner.seal()
         self.index.close()
-
-
-def _check_key(event: BlobEvent, key: bytes | None) -> None:
-    if key is None or event.digest.encode() != key:
-        raise InvalidEventError("the record's key is not the event's digest")
 
 
 def _set_aside(record: Record, reason: str) -> Quarantined:

@@ -23,6 +23,7 @@ from streambackup.journal.frame import FrameKind
 from streambackup.journal.payload import Blobs, StoredBlob, encode_payload
 from streambackup.realtime.blob_partition import BlobPartition, Finished, PendingUpload
 from streambackup.realtime.blob_replay import replay_journal
+from streambackup.realtime.place import Place
 from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
@@ -84,7 +85,13 @@ class BlobWorker:
         index = DigestIndex(file)
         replay_journal(turn.owner.path, index)
         self._open[turn] = BlobPartition(
-            turn.owner, index, self._root, self._disk, self._settings, self._clock.now_ms()
+            turn.owner,
+            Place(turn.tp.partition, turn.life.blob_partitions),
+            index,
+            self._root,
+            self._disk,
+            self._settings,
+            self._clock.now_ms(),
         )
         return turn.owner.position
 

@@ -17,9 +17,10 @@ from streambackup.domain.run import change_falls
 from streambackup.domain.transaction import TransactionId
 from streambackup.errors import InvalidEventError
 from streambackup.events.codec import decode_mailbox_event
-from streambackup.events.mailbox import Delete, MailboxEvent, Marker, Put
+from streambackup.events.mailbox import Delete, MailboxEvent, Put
 from streambackup.journal.content_checksum import content_checksum
 from streambackup.journal.payload import Quarantined, Records, Row
+from streambackup.realtime.place import Place
 
 
 class Coalesced(msgspec.Struct, frozen=True):
@@ -48,12 +49,14 @@ class _OpenRun:
         self.earlier: list[Member] = []
 
 
-def coalesce(records: Sequence[Record], *, generation: str, moment_ms: int) -> Coalesced:
-    """Decode *records* of one partition and join the runs among them.
+def coalesce(
+    records: Sequence[Record], *, generation: str, place: Place, moment_ms: int
+) -> Coalesced:
+    """Decode *records* of the partition at *place* and join the runs among them.
 
     Stops ahead of a record stamped with another generation than *generation*.
     """
-    batch = _Batch(generation, moment_ms)
+    batch = _Batch(generation, place, moment_ms)
     taken = 0
     for record in records:
         if not batch.add(record):
@@ -65,8 +68,9 @@ def coalesce(records: Sequence[Record], *, generation: str, moment_ms: int) -> C
 class _Batch:
     """One pass over a batch."""
 
-    def __init__(self, generation: str, moment_ms: int) -> None:
+    def __init__(self, generation: str, place: Place, moment_ms: int) -> None:
         self._generation = generation
+        self._place = place
         self._moment_ms = moment_ms
         self._rows: list[Row] = []
         self._runs: dict[str, dict[str, _OpenRun]] = {}
@@ -83,7 +87,7 @@ class _Batch:
             if event.generation is not None and event.generation != self._generation:
                 self._foreign = event.generation
                 return False
-            _check_key(event, record.key)
+            self._check_key(event, record.key)
         except InvalidEventError as error:
             self._quarantined.append(
                 Quarantined(record.offset, record.timestamp, str(error), record.key, value)
@@ -95,6 +99,16 @@ class _Batch:
             self._end_runs(event)
             self._append(record)
         return True
+
+    def _check_key(self, event: MailboxEvent, key: bytes | None) -> None:
+        """The key decides the partition, so it has to name the account."""
+        account = event.account
+        if account is None:
+            return
+        if key is None or account.encode() != key:
+            raise InvalidEventError("the record's key is not the event's account")
+        if account not in self._runs:
+            self._place.check(key, "account")
 
     def _add_put(self, event: Put, record: Record) -> None:
         runs = self._runs.get(event.account)
@@ -137,16 +151,6 @@ class _Batch:
             assert value is not None
             rows[slot] = Row(run.record.offset, run.record.timestamp, value, tuple(run.earlier))
         return Coalesced(Records(rows, self._quarantined), taken, self._foreign, self._last_ms)
-
-
-def _check_key(event: MailboxEvent, key: bytes | None) -> None:
-    """The key decides the partition, so it has to name the account."""
-    if event.account is None:
-        if isinstance(event, Marker):
-            return
-        raise InvalidEventError("the event names no account")
-    if key is None or event.account.encode() != key:
-        raise InvalidEventError("the record's key is not the event's account")
 
 
 def _continues(before: Put, after: Put) -> bool:
