@@ -144,8 +144,11 @@ class Workers:
     @contextlib.asynccontextmanager
     async def outbox(self, source: str) -> AsyncIterator[Outbox]:
         """The outbox of *source* on this node, with a producer of its own."""
-        async with open_outbox(self._home, self._bus, self._generation, source) as outbox:
-            yield outbox
+        sending = open_outbox(
+            self._home.state, source, bus=self._bus, generation=self._generation, sole_writer=True
+        )
+        async with sending as sender:
+            yield sender.outbox
 
     async def run_handler(self, handler: Handler, stop: asyncio.Event) -> None:
         """Consume the handler's topic as its group until *stop*."""
@@ -174,30 +177,6 @@ class Workers:
             metrics=self._metrics,
         )
         await worker.run(stop)
-
-
-@contextlib.asynccontextmanager
-async def open_outbox(
-    home: StoreHome, bus: Bus, generation: Generation, source: str, *, sole_writer: bool = True
-) -> AsyncIterator[Outbox]:
-    """The outbox of *source* on this node, closed at the end; raises what ``Outbox`` does."""
-    producer = await bus.producer()
-    try:
-        directory = home.state / OUTBOX_FOLDER
-        topics = Topics(
-            generation=generation.generation,
-            transactions=generation.transactions_topic,
-            blobs=generation.blobs_topic,
-        )
-        outbox = await asyncio.to_thread(
-            Outbox, directory, source, producer, topics=topics, sole_writer=sole_writer
-        )
-        try:
-            yield outbox
-        finally:
-            outbox.close()
-    finally:
-        await producer.close()
 
 
 def group_name(store: str, journal_topic: str) -> str:
