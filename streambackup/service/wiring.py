@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
