@@ -59,7 +59,6 @@ class IdMap:
         self._disk = disk or Disk()
         self._names: dict[str, str] = {}
         self._read_up_to = 0
-        self._torn = False
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -86,17 +85,13 @@ class IdMap:
             return
         data = b"".join(msgspec.json.encode(line) + b"\n" for line in added)
         with _id_map_errors(self._path):
-            file = self._disk.append(self._path)
-            try:
-                file.write(b"\n" + data if self._torn else data)
-                file.sync()
-            finally:
-                file.close()
+            self._disk.append_on_new_line(self._path, data)
+            self._disk.sync_file(self._path)
         self._names.update((line.key, line.name) for line in added)
 
     def _create(self) -> None:
         if not self._path.exists():
-            self._disk.make_directories(self._path.parent)
+            self._disk.ensure_directories(self._path.parent)
             owner = owner_to_keep(self._path.parent)
             self._disk.append(self._path).close()
             if owner is not None:
@@ -107,8 +102,7 @@ class IdMap:
         with self._path.open("rb") as file:
             file.seek(self._read_up_to)
             for line in file:
-                self._torn = not line.endswith(b"\n")
-                if not self._torn:
+                if line.endswith(b"\n"):
                     self._read_up_to += len(line)
                     self._learn(line)
 

@@ -66,8 +66,7 @@ class FilesTarget:
     def __init__(self, root: Path, account: str, *, disk: Disk | None = None) -> None:
         self._root = root.absolute()
         self._account = account
-        self._disk = disk or Disk()
-        self._staging = Staging(self._disk, self._root)
+        self._staging = Staging(disk or Disk(), self._root)
         self._aside = self._root / ".streambackup-restoring"
         self._directories: dict[tuple[str, ...], Path] = {}
         self._owner: tuple[int, int] | None = None
@@ -82,7 +81,9 @@ class FilesTarget:
 
     def ensure_folders(self, folders: Sequence[FolderPath]) -> int:
         with target_errors(self._root):
-            return sum(self._directory(folder)[1] for folder in folders)
+            made = sum(self._directory(folder)[1] for folder in folders)
+            self._staging.publish()
+            return made
 
     def holds(self, name: str) -> bool:
         return (self._root / name).is_file()
@@ -136,7 +137,7 @@ class FilesTarget:
         if sum(len(safe_name(name).encode()) for name in names) > _FOLDER_BYTES_MAX:
             names = (self._account, str(folder))
         if not self._directories:
-            self._disk.make_directories(self._root)
+            self._staging.make_directory(self._root)
             self._owner = owner_to_keep(self._root)
             self._directories[()] = self._root
         made = 0
@@ -161,9 +162,7 @@ class FilesTarget:
             return plain, False
         alike = same_on_some_system(plain.name)
         path = twin if any(same_on_some_system(n) == alike for n in neighbours) else plain
-        self._disk.make_directories(path)
-        if self._owner is not None:
-            os.chown(path, *self._owner)
+        self._staging.make_directory(path, owner=self._owner)
         return path, True
 
 

@@ -69,6 +69,7 @@ class MaildirTarget:
         self._staged: dict[str, Path] = {}
         self._ensured: set[str] = set()
         self._messages: dict[str, Path] | None = None
+        self._others_may_have_written = False
         self._owner: tuple[int, int] | None = None
 
     @property
@@ -81,13 +82,17 @@ class MaildirTarget:
 
     def ensure_folders(self, folders: Sequence[FolderPath]) -> int:
         with target_errors(self._root):
-            return self._ensure("") + sum(self._ensure(folder_directory(f)) for f in folders)
+            made = self._ensure("") + sum(self._ensure(folder_directory(f)) for f in folders)
+            self._staging.publish()
+            return made
 
     def holds(self, name: str) -> bool:
         if name.endswith("/"):
             return (self._root / name / "cur").is_dir()
         with target_errors(self._root):
-            return self._find(_base(name)) is not None
+            if self._find(name) is None and self._others_may_have_written:
+                self._messages = None
+            return self._find(name) is not None
 
     def put(self, item: RestoredItem) -> Placed:
         directory = folder_directory(item.folder)
@@ -109,13 +114,14 @@ class MaildirTarget:
             if self._staged:
                 self._index().update(self._staged)
                 self._staged.clear()
+            self._others_may_have_written = True
 
     def read(self, name: str) -> ReadBack:
         if not self.holds(name):
             raise TargetError(f"{name} is not in {self._root}")
         with target_errors(self._root):
-            path = self._find(_base(name))
-            if path is None:
+            path = self._find(name)
+            if path is None or name.endswith("/"):
                 return ReadBack(None, {})
             kept = {"flags": _flags_in(path.name), "received_ms": time_of(path)}
             return ReadBack(path.read_bytes(), kept)
@@ -124,16 +130,17 @@ class MaildirTarget:
         if item.content is None:
             raise ItemRefusedError("the message has no content")
         time_ms = state.sent_ms if state.received_ms is None else state.received_ms
+        letters = "".join(sorted({MAILDIR_LETTERS.get(flag, "") for flag in state.flags}))
         for number in itertools.count(1):
             base = _message_base(item.key, time_ms, number)
-            found = self._find(base)
+            final = folder / "cur" / f"{base}:2,{letters}"
+            found = self._find(str(final.relative_to(self._root)))
             if found is None or holds_exactly(found, item.content):
                 break
         told, kept = {"received_ms"}, dict[str, Any]()
         if found is None:
-            letters = "".join(sorted({MAILDIR_LETTERS.get(flag, "") for flag in state.flags}))
-            found = folder / "cur" / f"{base}:2,{letters}"
-            self._staging.add(folder / "tmp" / base, found, item.content, owner=self._owner)
+            found = final
+            self._staging.add(folder / "tmp" / base, final, item.content, owner=self._owner)
             self._staged[base] = found
             kept["flags"] = _flags_in(found.name)
             if time_ms is not None and self._staging.set_time(found, time_ms):
@@ -153,15 +160,13 @@ class MaildirTarget:
         missing = not (folder / "cur").is_dir()
         if not directory:
             self._refuse_what_is_no_maildir(missing)
-            self._disk.make_directories(self._root)
+            self._staging.make_directory(self._root)
             self._owner = owner_to_keep(self._root)
-        for path in (folder, *(folder / name for name in _SUBDIRECTORIES)):
-            if not path.is_dir():
-                self._disk.make_directories(path)
-                self._give_away(path)
-        if directory and missing and not (folder / _FOLDER_MARK).exists():
-            self._disk.create(folder / _FOLDER_MARK).close()
-            self._give_away(folder / _FOLDER_MARK)
+        if directory and missing:
+            self._staging.make_directory(folder, owner=self._owner)
+            self._mark(folder / _FOLDER_MARK)
+        for name in _SUBDIRECTORIES:
+            self._staging.make_directory(folder / name, owner=self._owner)
         self._ensured.add(directory)
         return int(missing)
 
@@ -175,16 +180,21 @@ class MaildirTarget:
                 hint="Name a Maildir (it has a directory 'cur'), or a directory that is new.",
             )
 
-    def _give_away(self, path: Path) -> None:
+    def _mark(self, path: Path) -> None:
+        """The empty file by which delivery agents know a folder from a Maildir of its own."""
+        self._disk.append(path).close()
         if self._owner is not None:
             os.chown(path, *self._owner)
 
-    def _find(self, base: str) -> Path | None:
-        """Where the message of this name is now; a client may have moved or marked it."""
-        found = self._index().get(base)
+    def _find(self, name: str) -> Path | None:
+        """Where the message is that was put under *name*; a client may have moved or marked it."""
+        path = self._root / name
+        if path.exists():
+            return path
+        found = self._index().get(_base(name))
         if found is not None and not found.exists():
             self._messages = None
-            found = self._index().get(base)
+            found = self._index().get(_base(name))
         return found
 
     def _index(self) -> dict[str, Path]:
@@ -198,6 +208,7 @@ class MaildirTarget:
                 for entry in os.scandir(directory)
                 if _OURS in entry.name
             }
+            self._others_may_have_written = False
         return self._messages
 
 

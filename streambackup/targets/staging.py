@@ -56,7 +56,7 @@ class Staging:
         self._disk = disk
         self._root = root
         self._ready: dict[Path, Path] = {}
-        self._renamed_in: set[Path] = set()
+        self._unsynced: set[Path] = set()
 
     def add(
         self, aside: Path, final: Path, data: bytes, *, owner: tuple[int, int] | None = None
@@ -84,8 +84,17 @@ class Staging:
             return False
         return time_of(aside) == time_ms
 
+    def make_directory(self, path: Path, *, owner: tuple[int, int] | None = None) -> None:
+        """Make *path* and what is missing above it, at once for everyone to see."""
+        for directory in self._disk.make_directories(path):
+            self._unsynced.add(directory.parent)
+            if owner is not None:
+                os.chown(directory, *owner)
+
     def publish(self) -> None:
-        """Everything added is durable in its place on return; may be repeated after an error."""
+        """Everything added is in its place, and durable with the directories made, on return. May
+        be repeated after an error.
+        """
         if len(self._ready) <= _SYNCED_ONE_BY_ONE_MAX:
             for aside in self._ready.values():
                 self._disk.sync_file(aside)
@@ -93,11 +102,11 @@ class Staging:
             self._disk.sync_all(self._root, self._ready.values())
         for final, aside in list(self._ready.items()):
             self._disk.rename(aside, final)
-            self._renamed_in.add(final.parent)
+            self._unsynced.add(final.parent)
             del self._ready[final]
-        for directory in sorted(self._renamed_in):
+        for directory in sorted(self._unsynced):
             self._disk.sync_directory(directory)
-            self._renamed_in.remove(directory)
+            self._unsynced.remove(directory)
 
 
 def time_of(path: Path) -> int:

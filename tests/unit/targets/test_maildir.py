@@ -162,6 +162,17 @@ def test_what_a_client_deleted_since_is_not_held(tmp_path: Path) -> None:
     assert target.read(placed.name).content == MAIL
 
 
+def test_what_another_restore_brought_meanwhile_is_held(tmp_path: Path) -> None:
+    """Also where a client has moved it since."""
+    target, other = MaildirTarget(tmp_path, "anna"), MaildirTarget(tmp_path, "anna")
+    bring_back(target, restored("m1"))
+    stayed, moved = bring_back(other, restored("m2"), restored("m3"))
+    (tmp_path / moved.name).rename(tmp_path / "new" / Path(moved.name).name.partition(":")[0])
+    assert target.holds(stayed.name)
+    assert target.holds(moved.name)
+    assert not target.holds("cur/1.0.streambackup:2,")
+
+
 def test_a_directory_that_is_no_maildir_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_bytes(b"mine")
     with pytest.raises(TargetError, match="no Maildir"):
