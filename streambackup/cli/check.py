@@ -11,7 +11,7 @@ from streambackup.errors import FaultsFoundError
 
 
 def check(*, common: Common = NOTHING_SAID) -> None:
-    """Read every journal frame, account log and blob, and report what is not as it should be."""
+    """Read every journal frame, account log and blob. What is wrong is reported, not changed."""
     root = common.settings().store.path
     with progress(quiet=common.json) as show:
         report = check_store(root, lambda what, count: show(f"reading {what}", count, None))

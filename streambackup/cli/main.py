@@ -26,6 +26,7 @@ COMMANDS = {
     "init": "Make a store in the backup path.",
     "run": "Run the service until SIGTERM or Ctrl-C.",
     "status": "Show how far behind the store is, what it holds, and what needs attention.",
+    "publish": "Publish JSON lines, each one change of an item.",
     "topic create": "Create the topics that are missing.",
     "topic describe": "Show the topics as they are.",
     "account list": "List the accounts that the store knows, deleted ones included.",
@@ -35,7 +36,7 @@ COMMANDS = {
     "item show": "Show an item as it is or was.",
     "item history": "List every state that an item was ever in.",
     "item cat": "Write an item's content to standard output.",
-    "check": "Read everything, and report what is not as it should be.",
+    "check": "Read every journal frame, account log and blob.",
     "fingerprint": "Print one number for everything that the store knows.",
 }
 """Every command with its one-line help; ``item cat`` is ``item_cat`` in ``cli/item_cat.py``."""

@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -31,7 +31,10 @@ class Column(NamedTuple, Generic[T]):
 def write_list(rows: Iterable[T], columns: Sequence[Column[T]], *, as_json: bool) -> None:
     """Print *rows* as they come: one JSON array, a table on a terminal, else lines with tabs."""
     if as_json:
-        _write_json_array(rows)
+        array = JsonArray()
+        for row in rows:
+            array.add(row)
+        array.end()
     elif sys.stdout.isatty():
         _write_tables(rows, columns)
     else:
@@ -104,13 +107,20 @@ def progress(*, quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]
         yield show
 
 
-def _write_json_array(rows: Iterable[Any]) -> None:
-    """An array is closed only at its true end, so that half an answer does not parse."""
-    separator = "["
-    for row in rows:
-        sys.stdout.write(f"{separator}\n{_encode(row).decode()}")
-        separator = ","
-    write_line("[]" if separator == "[" else "\n]")
+class JsonArray:
+    """A JSON array that is printed as it grows. It is closed only at its true end, so that half an
+    answer does not parse.
+    """
+
+    def __init__(self) -> None:
+        self._separator = "["
+
+    def add(self, row: object) -> None:
+        sys.stdout.write(f"{self._separator}\n{_encode(row).decode()}")
+        self._separator = ","
+
+    def end(self) -> None:
+        write_line("[]" if self._separator == "[" else "\n]")
 
 
 def _write_tables(rows: Iterable[T], columns: Sequence[Column[T]]) -> None:
