@@ -1,17 +1,27 @@
 """The fold: entries of one account in stream order become the histories of its items.
 
 A pure function of the stream: where batches ended, who wrote them and what was sent twice makes no
-difference.
-The steps and their order are those of docs/architecture.md, "The fold"; each has a test named for
-the trace that
-breaks any other order.
+difference. The steps and their order are those of docs/architecture.md, "The fold"; each has a test
+named for the trace that breaks any other order.
+
+Two things make it so. An entry stands at its first member's place and a chain of neighbours is
+closed by the same record whatever the split, so chains are closed in one order. And an entry may
+lack its last member's offset, when another epoch had that one: the entry that has it is then the
+next of its item, and the run rule joins them again, so no state is shown that is not the chain's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from streambackup.domain.entry import MANY_ITEM, NEVER_SEEN, Entry, Member, Operation
+from streambackup.domain.entry import (
+    MANY_ITEM,
+    NEVER_SEEN,
+    Entry,
+    ItemType,
+    Member,
+    Operation,
+)
 from streambackup.domain.finding import Finding, FindingClass
 from streambackup.domain.history import AccountHistory, Doubt, ItemHistory
 from streambackup.domain.item_fold import ItemFold, Run
@@ -23,6 +33,7 @@ from streambackup.domain.transaction import Position, TransactionId
 from streambackup.errors import NotFoundError
 
 SCAN_DONE = "scan-done"
+_PLAIN = frozenset({Operation.PUT, Operation.DELETE})
 _WHAT = {
     FindingClass.CONFLICTING_TRANSACTION: "came again with other content; both are kept",
     FindingClass.TIME_AHEAD: "claims a time far ahead of its publication",
@@ -39,20 +50,64 @@ def fold(
 ) -> AccountHistory:
     """The histories that *stream* gives *account*.
 
-    With *until*, the account as it was after that transaction; a run that holds it is folded to its
-    end.
+    With *until*, the account as it was after that transaction: every item at the last state that
+    had begun by then, which for a run still open there is the state at its end.
+
+    Raises:
+        NotFoundError: no entry of *stream* has the transaction *until*.
     """
+    elements = list(stream)
+    end = None if until is None else _first_place(account, elements, until)
     folding = AccountFold(account, moment_ms=moment_ms)
-    for element in stream:
-        folding.add(element, until)
-        if folding.ended:
+    for element in elements:
+        # All runs open at the end are complete with the next element that ends every run.
+        if end is not None and _is_behind(_place(element), end) and _ends_runs(element):
             break
-    if until is not None and not folding.met:
+        folding.add(element)
+    return folding.result(frozenset(ignored_attributes), end)
+
+
+def _first_place(
+    account: str, elements: Iterable[Entry | PartitionEvent], wanted: TransactionId
+) -> Position:
+    """Where *wanted* first stands in the stream, which need not be in the first entry that has
+    it.
+    """
+    places: dict[str, Position] = {}
+    for entry in elements:
+        if not isinstance(entry, Entry):
+            continue
+        for member in entry.members:
+            if member.id == wanted:
+                place = Position(entry.generation, entry.partition, member.offset)
+                known = places.setdefault(entry.generation, place)
+                if place.offset < known.offset:
+                    places[entry.generation] = place
+    if not places:
         raise NotFoundError(
-            f"account {account} has no transaction {until}",
+            f"account {account} has no transaction {wanted}",
             hint="'streambackup account history' lists its transactions.",
         )
-    return folding.result(frozenset(ignored_attributes))
+    return next(iter(places.values()))
+
+
+def _place(element: Entry | PartitionEvent) -> Position:
+    if isinstance(element, PartitionEvent):
+        return element.position
+    return Position(element.generation, element.partition, element.offset)
+
+
+def _is_behind(place: Position, end: Position) -> bool:
+    return place.generation == end.generation and place.offset > end.offset
+
+
+def _ends_runs(element: Entry | PartitionEvent) -> bool:
+    """Whether no run of the account goes on behind *element*. A plain delete ends its item's
+    only.
+    """
+    if isinstance(element, PartitionEvent):
+        return element.kind is not PartitionEventKind.QUARANTINE
+    return element.after is not None or element.operation not in _PLAIN
 
 
 class AccountFold:
@@ -63,39 +118,49 @@ class AccountFold:
         self._moment_ms = moment_ms
         self._items: dict[str, ItemFold] = {}
         self._open: dict[str, Run] = {}
-        self._folded: dict[TransactionId, set[int]] = {}
+        self._unjudged: dict[str, ItemFold] = {}
+        self._folded: dict[TransactionId, Member] = {}
+        self._conflicting: set[tuple[TransactionId, int]] = set()
         self._sequences = Sequences()
         self._doubts: list[Doubt] = []
         self._findings: list[Finding] = []
-        self.met = False
-        self.ended = False
+        self._generation: str | None = None
 
-    def add(self, element: Entry | PartitionEvent, until: TransactionId | None = None) -> None:
-        """Fold what comes next in the stream; once *until* was met, only what its runs still
-        hold.
-        """
+    def add(self, element: Entry | PartitionEvent) -> None:
+        """Fold what comes next in the stream."""
+        generation = _place(element).generation
+        if generation != self._generation:
+            self._generation = generation
+            self._fence()
         if isinstance(element, PartitionEvent):
             self._add_partition_event(element)
-        elif element.plain_put or (element.operation is Operation.DELETE and element.after is None):
-            self._add_to_item(element)
-        else:
+        elif _ends_runs(element):
             self._fence()
-            if not self.ended:
-                self._add_fencing(element)
-        if until is not None and not self.met and isinstance(element, Entry):
-            self.met = any(member.id == until for member in element.members)
+            self._add_fencing(element)
+        else:
+            self._add_to_item(element)
 
-    def result(self, ignored_attributes: frozenset[str]) -> AccountHistory:
-        """The histories as of what was added so far; adding may go on afterwards in a new
-        fold only.
+    def result(
+        self, ignored_attributes: frozenset[str], end: Position | None = None
+    ) -> AccountHistory:
+        """The histories as of what was added; with *end*, of what had begun by then.
+
+        Adding may go on afterwards in a new fold only.
         """
-        self._close_all()
+        self._fence()
         items = {}
         for name in sorted(self._items):
-            states = self._items[name].history(ignored_attributes)
+            item = self._items[name]
+            if end is not None:
+                item.forget(lambda place: _is_behind(place, end))
+            states = item.history(ignored_attributes)
             if states:
                 items[name] = ItemHistory(name, states)
-        doubts = [*self._doubts, *self._sequences.doubts()]
+        doubts = [
+            doubt
+            for doubt in (*self._doubts, *self._sequences.doubts())
+            if end is None or doubt.position is None or not _is_behind(doubt.position, end)
+        ]
         return AccountHistory(
             account=self._account,
             items=items,
@@ -119,8 +184,6 @@ class AccountFold:
             run.entry, run.last, entry, entry.members[0], self._moment_ms
         ):
             run.extend(entry)
-        elif self.met:
-            self._close(entry.item)
         else:
             self._close(entry.item)
             self._open[entry.item] = Run(entry)
@@ -128,9 +191,9 @@ class AccountFold:
     def _fence(self) -> None:
         """End every run of the account."""
         self._close_all()
-        for item in self._items.values():
+        for item in self._unjudged.values():
             item.judge()
-        self.ended = self.met
+        self._unjudged.clear()
 
     def _close_all(self) -> None:
         for name in list(self._open):
@@ -145,7 +208,7 @@ class AccountFold:
             return
         members = self._unfolded(run.entry, run.members)
         if members:
-            item = self._item(name)
+            item = self._unjudged[name] = self._item(name)
             item.take(run.entry, members, self._note_late(item, run.entry, members))
 
     def _add_fencing(self, entry: Entry) -> None:
@@ -159,24 +222,26 @@ class AccountFold:
             return
         if entry.operation in MANY_ITEM:
             self._expand(entry, members[0])
-        elif self._holds(entry):
+        elif self._is_at(entry.item, entry.after):
             item = self._item(entry.item)
             item.take(entry, members, self._note_late(item, entry, members))
             item.judge()
         else:
             self._item(entry.item).note_without_effect(members)
 
-    def _holds(self, entry: Entry) -> bool:
-        """Whether the precondition of a conditional transaction is true here."""
-        item = self._items.get(entry.item)
-        if entry.after == NEVER_SEEN:
-            return item is None
-        return item is not None and item.last_id == entry.after
+    def _is_at(self, name: str, after: TransactionId | str | None) -> bool:
+        """Whether a precondition is true here: the item's last transaction, or that it was never
+        seen.
+        """
+        item = self._items.get(name)
+        if after == NEVER_SEEN:
+            return item is None or not item.seen
+        return item is not None and item.last_id == after
 
     def _expand(self, entry: Entry, member: Member) -> None:
         """A many-item transaction becomes a delete of each item it reaches here."""
         if entry.operation is Operation.ACCOUNT_DELETE:
-            if entry.after is not None and not self._account_is_at(entry.after):
+            if entry.after is not None and not self._is_at(self._account, entry.after):
                 return
             reached = [name for name, item in self._items.items() if item.live]
             certain = all(self._items[name].type == "account" for name in reached)
@@ -186,30 +251,28 @@ class AccountFold:
             reached = [*inside, entry.item] if own else inside
             certain = own and not inside
         for name in reached:
-            self._item(name).delete(entry, member)
+            item = self._item(name)
+            item.delete(entry, member, self._note_late(item, entry, [member]))
         if not certain:
             at = Position(entry.generation, entry.partition, member.offset)
             time_ms = clamp(member.time_ms, member.published_ms)
             self._doubt(time_ms, f"{entry.operation} does not say what it took away", at)
 
-    def _account_is_at(self, after: TransactionId | str) -> bool:
-        item = self._items.get(self._account)
-        if after == NEVER_SEEN:
-            return item is None
-        return item is not None and item.last_id == after
-
     def _inside(self, folder: str, *, deep: bool) -> list[str]:
         """Live items that stand in *folder*, and where *deep*, those below its folders."""
-        found: list[str] = []
+        holders: dict[str | None, list[str]] = {}
+        for name, item in self._items.items():
+            if item.live:
+                holders.setdefault(item.container, []).append(name)
+        found = []
         folders = [folder]
         seen = {folder}
         while folders:
-            current = folders.pop()
-            for name, item in self._items.items():
-                if name in seen or not item.live or item.container != current:
+            for name in holders.get(folders.pop(), ()):
+                if name in seen:
                     continue
                 seen.add(name)
-                if item.type != "folder":
+                if self._items[name].type != ItemType.FOLDER:
                     found.append(name)
                 elif deep:
                     found.append(name)
@@ -228,13 +291,12 @@ class AccountFold:
         """
         fresh = []
         for member in members:
-            known = self._folded.get(member.id)
-            if known is None:
-                self._folded[member.id] = {member.checksum}
-            elif member.checksum in known:
-                continue
-            else:
-                known.add(member.checksum)
+            known = self._folded.setdefault(member.id, member)
+            if known is not member:
+                conflict = (member.id, member.checksum)
+                if member.checksum == known.checksum or conflict in self._conflicting:
+                    continue
+                self._conflicting.add(conflict)
                 self._report(entry, member, FindingClass.CONFLICTING_TRANSACTION)
             if clamp(member.time_ms, member.published_ms) != member.time_ms:
                 self._report(entry, member, FindingClass.TIME_AHEAD)
@@ -255,7 +317,9 @@ class AccountFold:
         return late
 
     def _doubt(self, since_ms: int, reason: str, position: Position) -> None:
-        self._doubts.append(Doubt(since_ms, reason, position))
+        doubt = Doubt(since_ms, reason, position)
+        if doubt not in self._doubts[-1:]:  # One transaction may come late for many items.
+            self._doubts.append(doubt)
 
     def _report(self, entry: Entry, member: Member, finding: FindingClass) -> None:
         self._findings.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -30,8 +31,11 @@ class Run:
 
 
 class _Judged(msgspec.Struct, frozen=True):
-    """A run, or a delete, that is done: its place in the history is decided."""
+    """A run, or a delete, that is done: what it is in the history is decided. ``place`` is its
+    first member's.
+    """
 
+    place: Position
     start_ms: int
     ids: tuple[TransactionId, ...]
     late: bool
@@ -55,6 +59,11 @@ class ItemFold:
         self._change: int | None = None
         self._pending: Run | None = None
         self._pending_late = False
+
+    @property
+    def seen(self) -> bool:
+        """Whether the item has any history; a transaction without effect gives it none."""
+        return bool(self._judged)
 
     @property
     def live(self) -> bool:
@@ -121,13 +130,9 @@ class ItemFold:
             self._change = change
         self._append(run.entry, run.members, late=late)
 
-    def delete(self, entry: Entry, member: Member) -> None:
-        """A many-item transaction takes this item away, unless it is older than what the item
-        shows.
-        """
-        self.judge()
-        if not self.late_of([member]):
-            self._append(entry, [member], late=False)
+    def delete(self, entry: Entry, member: Member, late: set[Member]) -> None:
+        """A many-item transaction takes this item away, unless it came too late for that."""
+        self._append(entry, [member], late=member in late)
 
     def _append(self, entry: Entry, members: list[Member], *, late: bool) -> None:
         start = clamp(members[0].time_ms, members[0].published_ms)
@@ -137,6 +142,7 @@ class ItemFold:
         deleted = entry.operation is not Operation.PUT
         shown: Entry | _Judged = before if deleted and before is not None else entry
         judged = _Judged(
+            place=Position(entry.generation, entry.partition, members[0].offset),
             start_ms=start,
             ids=tuple(member.id for member in members),
             late=late,
@@ -160,9 +166,15 @@ class ItemFold:
             return shown.content
         return self._current.content if shown.digest == self._current.digest else shown.content
 
+    def forget(self, behind: Callable[[Position], bool]) -> None:
+        """Drop what begins at a place that is *behind* the one asked for."""
+        self._judged = [judged for judged in self._judged if not behind(judged.place)]
+
     def history(self, ignored_attributes: frozenset[str]) -> tuple[ItemState, ...]:
-        """The states to show: without ignored attributes, neighbours that then are equal joined."""
-        self.judge()
+        """The states to show: without ignored attributes, neighbours that then are equal joined.
+
+        All runs are judged by then.
+        """
         shown: list[ItemState] = []
         current: int | None = None
         for judged in self._judged:
