@@ -39,6 +39,7 @@ _FOLDER_MARK = "maildirfolder"
 _OURS = ".streambackup"
 _FOLDER_BYTES_MAX = 200
 _LEAF_CHARACTERS_MAX = 20
+_TIME_MS_MAX = 2**53
 _NOT_IN_FOLDER_NAMES = re.compile("^~|[./\x00-\x1f\x7f\ud800-\udfff]")
 _WORDS = {letter: word for word, letter in MAILDIR_LETTERS.items()}
 
@@ -242,7 +243,8 @@ def _lost_of_folder(item: RestoredItem, directory: str) -> tuple[str, ...]:
 
 def _message_base(key: str, time_ms: int | None, number: int) -> str:
     """The part of a message's name that stays whatever happens to it."""
-    return f"{max(time_ms or 0, 0) // 1000}.{key}{_OURS}" + (f"-{number}" if number > 1 else "")
+    seconds = min(max(time_ms or 0, 0), _TIME_MS_MAX) // 1000
+    return f"{seconds}.{key}{_OURS}" + (f"-{number}" if number > 1 else "")
 
 
 def _base(name: str) -> str:
