@@ -18,6 +18,7 @@ from streambackup.domain.entry import ItemType
 from streambackup.domain.instant import parse_instant
 from streambackup.domain.transaction import Position
 from streambackup.errors import InvalidEventError, UsageError
+from streambackup.events.blob import BLOB_BYTES_MAX
 from streambackup.events.codec import check_typed_state, decode_mailbox_event, encode_event
 from streambackup.events.mailbox import (
     SCHEMA,
@@ -31,6 +32,7 @@ from streambackup.sources.port import Content, Observation
 
 LINE_BYTES_MAX = 4 * 1024 * 1024
 _LONGEST_ID = "0" * 32
+_LONGEST_GENERATION = "0" * 16
 _LONGEST_DIGEST = "A" * 43 + "="
 
 Operation = Literal["put", "delete", "folder-delete", "account-delete"]
@@ -105,7 +107,7 @@ def _observation(fields: dict[str, Any], folder: Path, now_ms: int) -> Observati
 
 def _is_own_kind(fields: Mapping[str, Any]) -> bool:
     """Whether only a line with an id of its own can say this."""
-    return fields.get("event") in {"empty-folder", "marker"} or "after" in fields
+    return fields.get("event") in ("empty-folder", "marker") or "after" in fields
 
 
 def _time_of(short: ShortLine, now_ms: int) -> int:
@@ -126,7 +128,7 @@ def _check_as_event(short: ShortLine, time_ms: int) -> None:
         "account": short.account,
         "source": "publish",
         "incarnation": _LONGEST_ID,
-        "generation": _LONGEST_ID,
+        "generation": _LONGEST_GENERATION,
         "sequence": 1,
         "time_ms": time_ms,
     }
@@ -140,8 +142,8 @@ def _check_as_event(short: ShortLine, time_ms: int) -> None:
             type=short.type,
             state=short.state,
             digest=_LONGEST_DIGEST,
-            size=2**53,
-            content=Position(_LONGEST_ID, 2**31, 2**53),
+            size=BLOB_BYTES_MAX,
+            content=Position(_LONGEST_GENERATION, 2**31 - 1, 2**53),
         )
     elif short.event == "delete":
         event = Delete(**common, item=short.item)
