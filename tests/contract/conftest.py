@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.bus_contract")
+pytest.register_assert_rewrite("tests.contract.bus_contract", "tests.contract.source_contract")

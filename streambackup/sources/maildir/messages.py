@@ -1,0 +1,315 @@
+"""The messages of one account: which item a file is, and what has become of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from streambackup.domain.entry import ItemType
+from streambackup.runtime.clock import Clock
+from streambackup.sources.maildir.folder_watch import Complain
+from streambackup.sources.maildir.folders import Folder, directory_of
+from streambackup.sources.maildir.names import letters_of, parse_keywords, tags_of
+from streambackup.sources.maildir.reading import FileFacts, Reading, facts_of
+from streambackup.sources.maildir.remembered import (
+    Message,
+    Notebook,
+    encode,
+    folder_of,
+    inode_key,
+    item_key,
+    message_key,
+    natural_item,
+)
+from streambackup.sources.port import Content, Observation
+
+KEYWORDS_FILE = b"dovecot-keywords"
+_KEYWORDS_BYTES_MAX = 64 * 1024
+
+Folders = Mapping[str, Folder]
+"""The folders there are, by item."""
+
+ReadAll = Callable[[Sequence[bytes]], Sequence[Reading | OSError | None]]
+"""Reads the messages at some paths as ``read_message`` does."""
+
+
+class Names(NamedTuple):
+    """Names that a message's file may have now, the likeliest first, and its folder."""
+
+    folder: Folder
+    names: tuple[bytes, ...]
+
+    @property
+    def key(self) -> str:
+        return message_key(self.folder.item, self.names[0])
+
+
+class _Found(NamedTuple):
+    key: str
+    folder: Folder
+    name: bytes
+    facts: FileFacts
+    changed_ms: int
+
+
+class Messages:
+    """Compares files with what is remembered of them. Blocking."""
+
+    def __init__(
+        self, account: str, root: bytes, *, clock: Clock, read_all: ReadAll, complain: Complain
+    ) -> None:
+        self._account = account
+        self._root = root
+        self._clock = clock
+        self._read_all = read_all
+        self._complain = complain
+
+    def look(
+        self, notebook: Notebook, folders: Folders, files: Sequence[Names], *, listed: bool
+    ) -> tuple[list[Observation], list[str]]:
+        """What is new of *files*, and the keys of those that are not there, or went or changed
+        while
+        they were read.
+
+        A message may have two names for a while: one that was just *listed* does not take the place
+        of the one remembered as long as that is there too.
+        """
+        notebook.fetch(file.key for file in files)
+        found, absent = [], []
+        for file in files:
+            there = self._find(file, notebook.message(file.key))
+            if isinstance(there, _Found):
+                found.append(there)
+            elif there is None:
+                absent.append(file.key)
+        if listed:
+            found = [there for there in found if not self._is_second(notebook, there)]
+        readings, unread = self._read(notebook, found)
+        keywords = self._keywords_for(found)
+        found.sort(key=lambda there: notebook.get(there.key) is None)
+        observed = (
+            self._observe(notebook, folders, there, readings.get(there.key), keywords)
+            for there in found
+        )
+        return [observation for observation in observed if observation], [*absent, *unread]
+
+    def gone(self, notebook: Notebook, folders: Folders, keys: Sequence[str]) -> list[Observation]:
+        """Deletes for those of *keys* that are remembered and whose files are not there."""
+        notebook.fetch(keys)
+        observed = []
+        for key in keys:
+            message = notebook.message(key)
+            folder = folders.get(folder_of(key))
+            if message is None or (folder and self._exists(folder, message.name)):
+                continue
+            forget: dict[str, bytes | None] = {key: None, **_without(notebook, key, message)}
+            if natural_item(key) != message.item:
+                forget[item_key(message.item)] = None
+            observed.append(
+                Observation(
+                    account=self._account,
+                    time_ms=self._clock.now_ms(),
+                    operation="delete",
+                    item=message.item,
+                    remember=notebook.write(forget),
+                )
+            )
+        return observed
+
+    def retag(
+        self, folder: Folder, keywords: list[str], rows: Iterable[tuple[str, Message]]
+    ) -> list[Observation]:
+        """What is new of messages of *folder* because the keywords have changed."""
+        observed = []
+        for key, message in rows:
+            tags = tuple(tags_of(message.letters, keywords))
+            if tags != message.tags:
+                retagged = msgspec.structs.replace(message, tags=tags)
+                now_ms = self._clock.now_ms()
+                observed.append(self._put(folder, retagged, now_ms, {key: encode(retagged)}))
+        return observed
+
+    def keywords(self, folder: Folder) -> list[str]:
+        """What Dovecot's letters mean in *folder*."""
+        path = directory_of(self._root, folder) + b"/" + KEYWORDS_FILE
+        try:
+            with open(path, "rb") as file:
+                return parse_keywords(file.read(_KEYWORDS_BYTES_MAX))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._complain(path, str(error.strerror))
+            return []
+
+    def _find(self, file: Names, known: Message | None) -> _Found | OSError | None:
+        """The first of its names that is there; an error where that cannot be known."""
+        names = file.names if known is None else (*file.names, known.name)
+        for name in dict.fromkeys(names):
+            path = self._path(file.folder, name)
+            try:
+                there = os.lstat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                self._complain(path, str(error.strerror))
+                return error
+            if stat.S_ISREG(there.st_mode):
+                changed_ms = there.st_ctime_ns // 1_000_000
+                return _Found(file.key, file.folder, name, facts_of(there), changed_ms)
+            if not stat.S_ISDIR(there.st_mode):
+                self._complain(path, "not a regular file")
+        return None
+
+    def _is_second(self, notebook: Notebook, there: _Found) -> bool:
+        message = notebook.message(there.key)
+        if message is None or message.name == there.name:
+            return False
+        is_second = self._exists(there.folder, message.name)
+        if is_second:
+            path = self._path(there.folder, there.name)
+            self._complain(path, "another file with this message's name is backed up instead")
+        return is_second
+
+    def _read(
+        self, notebook: Notebook, found: Sequence[_Found]
+    ) -> tuple[dict[str, Reading], list[str]]:
+        """Read what is new or no longer as it was read; also the keys of what went meanwhile."""
+        changed = []
+        for there in found:
+            message = notebook.message(there.key)
+            if message is None or message.facts != there.facts:
+                changed.append(there)
+        paths = [self._path(there.folder, there.name) for there in changed]
+        readings = {}
+        unread = []
+        for there, path, reading in zip(changed, paths, self._read_all(paths), strict=True):
+            if isinstance(reading, OSError):
+                self._complain(path, str(reading.strerror))
+            elif reading is None:
+                unread.append(there.key)
+            else:
+                readings[there.key] = reading
+        notebook.fetch(inode_key(reading.facts.inode) for reading in readings.values())
+        notebook.fetch(item_key(natural_item(there.key)) for there in changed)
+        return readings, unread
+
+    def _keywords_for(self, found: Sequence[_Found]) -> dict[str, list[str]]:
+        lettered = {
+            there.folder.item: there.folder
+            for there in found
+            if any("a" <= letter <= "z" for letter in letters_of(there.name))
+        }
+        return {item: self.keywords(folder) for item, folder in lettered.items()}
+
+    def _observe(
+        self,
+        notebook: Notebook,
+        folders: Folders,
+        there: _Found,
+        reading: Reading | None,
+        keywords: Mapping[str, list[str]],
+    ) -> Observation | None:
+        tags = tuple(tags_of(letters_of(there.name), keywords.get(there.folder.item, [])))
+        before = notebook.message(there.key)
+        if before is not None and before.facts == there.facts:
+            message = msgspec.structs.replace(before, name=there.name, tags=tags)
+            changed_ms = there.changed_ms
+        elif reading is not None:
+            item = before.item if before else ""
+            message = Message(item, there.name, tags, reading.facts, reading.digest, reading.header)
+            changed_ms = reading.changed_ms
+        else:
+            return None
+        if message == before:
+            return None
+        remember: dict[str, bytes | None] = {}
+        if before is None:
+            message, remember = self._place(notebook, folders, there.key, message)
+        elif before.facts.inode != message.facts.inode:
+            remember = _without(notebook, there.key, before)
+        remember[there.key] = encode(message)
+        remember[inode_key(message.facts.inode)] = there.key.encode()
+        return self._put(there.folder, message, changed_ms, notebook.write(remember))
+
+    def _place(
+        self, notebook: Notebook, folders: Folders, key: str, message: Message
+    ) -> tuple[Message, dict[str, bytes | None]]:
+        """Give *message*, unknown under *key*, its item: the one that its file had elsewhere, or a
+        new one.
+        """
+        old_key = self._left_by(notebook, folders, key, message)
+        remember: dict[str, bytes | None] = {}
+        if old_key is not None:
+            old = notebook.message(old_key)
+            assert old is not None
+            item = old.item
+            remember[old_key] = None
+        else:
+            item = _free_item(notebook, natural_item(key))
+        if item != natural_item(key):
+            remember[item_key(item)] = b""
+        elif old_key is not None:
+            remember[item_key(item)] = None
+        return msgspec.structs.replace(message, item=item), remember
+
+    def _left_by(
+        self, notebook: Notebook, folders: Folders, key: str, message: Message
+    ) -> str | None:
+        """Where the same file was before it came to *key*; None if it is a copy, or is new."""
+        pointer = notebook.get(inode_key(message.facts.inode))
+        if pointer is None or (old_key := pointer.decode()) == key:
+            return None
+        old = notebook.message(old_key)
+        if old is None or old.digest != message.digest:
+            return None
+        folder = folders.get(folder_of(old_key))
+        return None if folder and self._exists(folder, old.name) else old_key
+
+    def _put(
+        self, folder: Folder, message: Message, time_ms: int, remember: dict[str, bytes | None]
+    ) -> Observation:
+        path = Path(os.fsdecode(self._path(folder, message.name)))
+        return Observation(
+            account=self._account,
+            time_ms=min(max(0, time_ms), self._clock.now_ms()),
+            operation="put",
+            item=message.item,
+            type=ItemType.MESSAGE,
+            state=message.state(folder.item),
+            content=Content(message.digest, message.facts.size, path),
+            remember=remember,
+        )
+
+    def _path(self, folder: Folder, name: bytes) -> bytes:
+        return directory_of(self._root, folder) + b"/" + name
+
+    def _exists(self, folder: Folder, name: bytes) -> bool:
+        """False only where *name* is known not to be there."""
+        try:
+            os.lstat(self._path(folder, name))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
+
+def _without(notebook: Notebook, key: str, message: Message) -> dict[str, bytes | None]:
+    """Forget whose *message*'s file was, unless another name of it has come to be known since."""
+    pointer = inode_key(message.facts.inode)
+    return {pointer: None} if notebook.get(pointer) == key.encode() else {}
+
+
+def _free_item(notebook: Notebook, natural: str) -> str:
+    """*natural*, or with ``~2`` and so on behind it where an item that moved away still has it."""
+    for number in count(1):
+        item = natural if number == 1 else f"{natural}~{number}"
+        if notebook.get(item_key(item)) is None:
+            return item
+    raise AssertionError("Numbers do not end.")
