@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streambackup.domain.entry import ItemType
 from streambackup.domain.history import AccountHistory, ItemHistory, ItemState
+from streambackup.reading.folder_paths import FolderPaths, container_of
 
 _NAME_FIELDS = ("subject", "name", "summary", "title", "address")
 _DATE_FIELDS = ("received_ms", "sent_ms", "start_ms", "due_ms", "modified_ms")
@@ -36,7 +36,8 @@ class ItemFilter(msgspec.Struct, frozen=True, kw_only=True):
     """What to look for; all that is given must hold. Texts are found anywhere, in any case.
 
     ``at_ms`` looks at the account as it was then. ``deleted`` looks only for items deleted within
-    the window, and shows them as they were just before. ``folder`` is an id, a name or a path.
+    the window, and shows them as they were just before. ``folder`` is an id, a name or a path, as it
+    is called now or was when the item was deleted.
     """
 
     at_ms: int | None = None
@@ -66,36 +67,15 @@ class ListedItem(msgspec.Struct, frozen=True, kw_only=True):
 
 def list_items(history: AccountHistory, wanted: ItemFilter) -> Iterator[ListedItem]:
     """Items of *history* that *wanted* describes, in the order in which they were first seen."""
-    folders = FolderNames(history, wanted.at_ms)
+    paths = FolderPaths(history)
     for item in history.items.values():
         for shown, deleted_ms in _shown_states(item, wanted):
-            if _matches(shown, wanted, folders):
-                yield _listed(item.item, shown, deleted_ms, folders)
-
-
-class FolderNames:
-    """The paths of an account's folders, as they were at an instant or are now."""
-
-    def __init__(self, history: AccountHistory, at_ms: int | None) -> None:
-        self._states = {
-            item.item: state
-            for item in history.items.values()
-            if (state := item.current if at_ms is None else item.at(at_ms) or item.current)
-            and state.type == ItemType.FOLDER
-        }
-
-    def path(self, folder: object) -> str:
-        """The names from the top down, joined by ``/``; an id that is no known folder is shown as
-        it is.
-        """
-        names: list[str] = []
-        seen = set[object]()
-        while isinstance(folder, str) and folder not in seen:
-            seen.add(folder)
-            state = self._states.get(folder)
-            names.append(folder if state is None else str(state.state.get("name", folder)))
-            folder = None if state is None else state.state.get("parent")
-        return "/".join(reversed(names))
+            at_ms = wanted.at_ms if deleted_ms is None else deleted_ms - 1
+            folder = container_of(shown)
+            path = "" if folder is None else str(paths.of_folder(folder, at_ms))
+            path_now = "" if folder is None else str(paths.of_folder(folder, wanted.at_ms))
+            if _in_folder(wanted.folder, folder, path, path_now) and _matches(shown, wanted):
+                yield _listed(item.item, shown, deleted_ms, path)
 
 
 def _shown_states(item: ItemHistory, wanted: ItemFilter) -> Iterator[tuple[ItemState, int | None]]:
@@ -112,14 +92,13 @@ def _shown_states(item: ItemHistory, wanted: ItemFilter) -> Iterator[tuple[ItemS
         yield found, found.start_ms if found.deleted else None
 
 
-def _matches(shown: ItemState, wanted: ItemFilter, folders: FolderNames) -> bool:
+def _matches(shown: ItemState, wanted: ItemFilter) -> bool:
     state = shown.state
     return (
         (not wanted.types or shown.type in wanted.types)
         and wanted.dated.holds(_first_number(state, _DATE_FIELDS))
         and _contains(state.get("sender"), wanted.sender)
         and _contains(_first_text(state, _NAME_FIELDS), wanted.subject)
-        and _in_folder(_container(shown), wanted.folder, folders)
     )
 
 
@@ -127,26 +106,20 @@ def _contains(value: object, part: str | None) -> bool:
     return part is None or (isinstance(value, str) and part.casefold() in value.casefold())
 
 
-def _in_folder(folder: object, wanted: str | None, folders: FolderNames) -> bool:
+def _in_folder(wanted: str | None, folder: str | None, *paths: str) -> bool:
+    """Whether *wanted* is the folder's id, or the end of one of its *paths*."""
     if wanted is None or folder == wanted:
         return True
-    path = folders.path(folder).casefold()
     asked = wanted.strip("/").casefold()
-    return path == asked or path.endswith("/" + asked)
+    return any(f"/{path.casefold()}".endswith("/" + asked) for path in paths)
 
 
-def _container(shown: ItemState) -> object:
-    return shown.state.get("parent" if shown.type == ItemType.FOLDER else "folder")
-
-
-def _listed(
-    item: str, shown: ItemState, deleted_ms: int | None, folders: FolderNames
-) -> ListedItem:
+def _listed(item: str, shown: ItemState, deleted_ms: int | None, folder: str) -> ListedItem:
     sender = shown.state.get("sender")
     return ListedItem(
         item=item,
         type=shown.type,
-        folder=folders.path(_container(shown)),
+        folder=folder,
         name=_first_text(shown.state, _NAME_FIELDS) or "",
         sender=sender if isinstance(sender, str) else None,
         date_ms=_first_number(shown.state, _DATE_FIELDS),

@@ -14,7 +14,7 @@ from streambackup.domain.instant import format_instant
 from streambackup.domain.mail_flags import DELETED
 from streambackup.domain.transaction import TransactionId
 from streambackup.errors import NotFoundError, UsageError
-from streambackup.restore.folder_paths import FolderPaths, container_of
+from streambackup.reading.folder_paths import FolderPaths, container_of
 from streambackup.targets.port import FolderPath
 
 _NAMED_MAX = 10

@@ -8,7 +8,7 @@ import pytest
 
 from streambackup.domain.history import AccountHistory, ItemHistory, ItemState
 from streambackup.domain.transaction import TransactionId
-from streambackup.reading.item_list import FolderNames, ItemFilter, Window, list_items
+from streambackup.reading.item_list import ItemFilter, Window, list_items
 
 SEQUENCE = iter(range(1, 1_000_000))
 
@@ -116,19 +116,9 @@ def test_a_folder_is_an_id_a_name_or_a_path(folder: str) -> None:
 
 
 def test_a_folder_has_the_name_it_had_then() -> None:
+    assert found(folder="Bills", at_ms=51) == []
     assert found(folder="Bills", at_ms=39) == ["invoice"]
-    assert found(folder="Bills", with_deleted=True) == []
-
-
-def test_paths_of_folders_that_hold_each_other_or_are_unknown_end() -> None:
-    tangled = account(
-        a=[state(0, None, "folder", name="A", parent="b")],
-        b=[state(0, None, "folder", name="B", parent="a")],
-    )
-    names = FolderNames(tangled, None)
-    assert names.path("a") == "B/A"
-    assert names.path("gone") == "gone"
-    assert names.path(None) == ""
+    assert found(folder="Bills", deleted=Window()) == ["invoice"]
 
 
 def test_states_of_unexpected_shape_do_no_harm() -> None:

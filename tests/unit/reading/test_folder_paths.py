@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streambackup.restore.folder_paths import FolderPaths
+from streambackup.reading.folder_paths import FolderPaths
 from streambackup.targets.port import FolderPath
 from streambackup.testing.memory_store import MemoryStore
 
