@@ -196,6 +196,13 @@ def test_undelete_brings_the_state_and_folder_before_the_deletion(store: MemoryS
     assert subjects(chosen(store, DeletedBetween(400, 500))) == {"Work:m": "two"}
 
 
+def test_undelete_calls_a_folder_as_just_before_the_deletion(store: MemoryStore) -> None:
+    """Whatever happened to it in the same millisecond."""
+    store.put("anna", "y", "folder", {"name": "Old", "parent": "in"}, time_ms=600)
+    store.delete("anna", "n", time_ms=600)
+    assert subjects(chosen(store, DeletedBetween(600, 601))) == {"Work/2026:n": "other"}
+
+
 def test_undelete_brings_deleted_folders_with_their_items(store: MemoryStore) -> None:
     store.delete("anna", "n", time_ms=600)
     store.delete("anna", "y", time_ms=600)
