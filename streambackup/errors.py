@@ -85,6 +85,11 @@ class BlobDamagedError(StoreError):
     exit_code = 18
 
 
+def newer_release(what: str) -> StoreError:
+    """What a reader says of data that passes its check and that it does not understand."""
+    return StoreError(f"{what} was written by a newer release", hint="Use that release to read it.")
+
+
 class BusError(StreamBackupError):
     """The bus did not do what was asked; asking again is safe."""
 

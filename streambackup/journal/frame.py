@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from streambackup.domain.crc import crc32c, crc32c_extend
+from streambackup.errors import newer_release
 
 FILE_MAGIC = b"sbjrnl1\n"
 FRAME_MAGIC = b"SBF1"
@@ -26,6 +27,9 @@ class FrameKind(IntEnum):
     RECORDS = 2
     GAP = 3
     BLOBS = 4
+
+
+_KINDS = frozenset(FrameKind)
 
 
 class LastRecord(NamedTuple):
@@ -94,6 +98,9 @@ def decode_frames(data: bytes | memoryview) -> Iterator[tuple[int, Frame | Damag
 
     Bytes that fail their check are yielded as Damage, then reading goes on at the next valid frame,
     if any.
+
+    Raises:
+        StoreError: a frame that passes its check is of a kind that this release does not know.
     """
     at = len(FILE_MAGIC)
     end = len(data)
@@ -123,6 +130,8 @@ def _frame_at(data: bytes | memoryview, at: int) -> tuple[Frame | None, int]:
     payload = bytes(data[at + HEADER_BYTES : at + size])
     if crc32c_extend(crc32c(header[_CHECKED_FROM:]), payload) != crc:
         return None, 0
+    if kind not in _KINDS:
+        raise newer_release(f"a journal frame of kind {kind}")
     last = LastRecord(last_crc if flags & _LAST_KNOWN else None, last_ms)
     return Frame(FrameKind(kind), generation.hex(), first, next_, last, payload), size
 

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from streambackup.errors import StoreError
+from streambackup.errors import StoreError, newer_release
 from streambackup.runtime.disk import Disk
 
 LIFE_FILE = "generation.json"
+
+
+FORMAT = 1
 
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +27,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     blob_partitions: int
     transactions_topic: str
     blobs_topic: str
-    format: int = 1
+    format: int = FORMAT
 
 
 def write_life(root: Path, life: Life, disk: Disk) -> None:
@@ -39,16 +42,19 @@ def read_lives(root: Path) -> list[Life]:
     """All generations of the store, oldest first.
 
     Raises:
-        StoreError: one of the files that name them is damaged.
+        StoreError: one of the files that name them is damaged, or of a newer format.
     """
     top = root / "journal"
     lives = []
     for file in sorted(top.glob(f"*/{LIFE_FILE}")):
         try:
-            lives.append(msgspec.json.decode(file.read_bytes(), type=Life))
+            life = msgspec.json.decode(file.read_bytes(), type=Life)
         except msgspec.MsgspecError as error:
             raise StoreError(
                 f"{file} is damaged: {error}",
                 hint="Copy it from another copy of the store, or write it again by hand.",
             ) from error
+        if life.format > FORMAT:
+            raise newer_release(str(file))
+        lives.append(life)
     return sorted(lives, key=lambda life: (life.number, life.generation))

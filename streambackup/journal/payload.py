@@ -8,6 +8,7 @@ import msgspec
 
 from streambackup.domain.crc import crc32c, crc32c_extend
 from streambackup.domain.entry import Member
+from streambackup.errors import newer_release
 
 
 class EpochOpened(msgspec.Struct, frozen=True, array_like=True):
@@ -108,10 +109,11 @@ def encode_payload(payload: EpochOpened | Records | Gap | Blobs) -> bytes:
 
 
 def decode_payload(data: bytes, kind: type[_P]) -> _P:
-    """The payload of a frame whose checksum held. Raises msgspec.MsgspecError for another
-    layout.
-    """
-    return msgspec.msgpack.decode(data, type=kind)
+    """The payload of a frame whose checksum held. Raises StoreError for another layout."""
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise newer_release(f"a journal frame ({error})") from error
 
 
 def record_crc(key: bytes | None, value: bytes | None, timestamp: int) -> int:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -20,6 +20,7 @@ import msgspec
 from streambackup.domain.crc import crc32c
 from streambackup.domain.finding import Finding, FindingClass
 from streambackup.domain.partition_event import PartitionEvent
+from streambackup.errors import newer_release
 from streambackup.journal.line import Line
 from streambackup.journal.segment import EpochName
 
@@ -29,6 +30,7 @@ ACCOUNT_FILE = "account"
 _HASHED = re.compile(r"^~[0-9a-f]{64}$")
 _LOG = re.compile(r"^(\d{10})-([0-9a-f]{16})\.jsonl$")
 _CHECK = re.compile(rb'^,"crc":"([0-9a-f]{8})"\}$')
+_L = TypeVar("_L", Line, PartitionEvent)
 _CHECK_BYTES = len(b',"crc":"00000000"}')
 
 _encode = msgspec.json.Encoder().encode
@@ -102,15 +104,25 @@ class Unreadable(NamedTuple):
 
 
 def decode_lines(data: bytes) -> Iterator[Line | Unreadable]:
-    """The lines of an account log file."""
-    for body in _checked(data):
-        yield body if isinstance(body, Unreadable) else _decode_line(body)
+    """The lines of an account log file.
+
+    Raises:
+        StoreError: a line that passes its check was written by a newer release.
+    """
+    return _decoded(data, _decode_line)
 
 
 def decode_events(data: bytes) -> Iterator[PartitionEvent | Unreadable]:
-    """The lines of a partition log file."""
+    """The lines of a partition log file. Raises as ``decode_lines``."""
+    return _decoded(data, _decode_event)
+
+
+def _decoded(data: bytes, decode: Callable[[bytes], _L]) -> Iterator[_L | Unreadable]:
     for body in _checked(data):
-        yield body if isinstance(body, Unreadable) else _decode_event(body)
+        try:
+            yield body if isinstance(body, Unreadable) else decode(body)
+        except msgspec.ValidationError as error:
+            raise newer_release(f"a line ({error})") from error
 
 
 def _checked(data: bytes) -> Iterator[bytes | Unreadable]:

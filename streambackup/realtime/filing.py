@@ -122,10 +122,8 @@ def _append(request: FilingRequest, account: str, lines: list[bytes], disk: Disk
     """
     directory = account_directory(request.root, account)
     written = disk.make_directories(directory)
-    if written and is_hashed(directory):
-        name = directory / ACCOUNT_FILE
-        disk.append_on_new_line(name, account.encode())
-        written.append(name)
+    if is_hashed(directory) and not (directory / ACCOUNT_FILE).exists():
+        disk.replace(directory / ACCOUNT_FILE, account.encode())
     file = directory / f"{request.epoch_name}.jsonl"
     disk.append_on_new_line(file, b"".join(lines))
     written.append(file)
