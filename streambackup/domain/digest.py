@@ -7,7 +7,7 @@ import hashlib
 import re
 
 DIGEST_PATTERN = r"^[A-Za-z0-9+,]{43}=$"
-_VALID = re.compile(DIGEST_PATTERN)
+_valid = re.compile(DIGEST_PATTERN).fullmatch
 
 
 def digest_name(sha256: bytes) -> str:
@@ -21,4 +21,4 @@ def digest_of(content: bytes | memoryview) -> str:
 
 
 def is_digest(text: str) -> bool:
-    return _VALID.fullmatch(text) is not None
+    return _valid(text) is not None

@@ -41,10 +41,10 @@ _FLOAT64, _FLOAT32 = 0xCB, 0xCA
 """MessagePack's codes for floats: only an event with such a byte can hold NaN or infinity."""
 
 
-_mailbox_msgpack = msgspec.msgpack.Decoder(MailboxEvent)
-_mailbox_json = msgspec.json.Decoder(MailboxEvent)
-_blob_msgpack = msgspec.msgpack.Decoder(BlobEvent)
-_blob_json = msgspec.json.Decoder(BlobEvent)
+_mailbox_from_msgpack = msgspec.msgpack.Decoder(MailboxEvent).decode
+_mailbox_from_json = msgspec.json.Decoder(MailboxEvent).decode
+_blob_from_msgpack = msgspec.msgpack.Decoder(BlobEvent).decode
+_blob_from_json = msgspec.json.Decoder(BlobEvent).decode
 _encoder = msgspec.msgpack.Encoder()
 
 _T = TypeVar("_T")
@@ -77,14 +77,14 @@ def decode_mailbox_event(value: bytes | None) -> MailboxEvent:
         InvalidEventError: with the reason that goes into the quarantine.
     """
     event: MailboxEvent = _decode(
-        value, _mailbox_msgpack.decode, _mailbox_json.decode, _check_mailbox_event
+        value, _mailbox_from_msgpack, _mailbox_from_json, _check_mailbox_event
     )
     return event
 
 
 def decode_blob_event(value: bytes | None) -> BlobEvent:
     """The event in a record of ``mailbox.blobs``. Raises InvalidEventError."""
-    event: BlobEvent = _decode(value, _blob_msgpack.decode, _blob_json.decode, _check_blob_event)
+    event: BlobEvent = _decode(value, _blob_from_msgpack, _blob_from_json, _check_blob_event)
     return event
 
 
@@ -130,13 +130,15 @@ def _one_line(reason: str) -> str:
 
 def _check_mailbox_event(event: MailboxEvent) -> None:
     """The patterns, which the decoder leaves to us. Names that pass may stand in paths."""
-    if isinstance(event, Put):
+    if type(event) is Put:
         _check_names(event.generation, event.source, event.incarnation)
-        if event.digest is not None:
-            _check_digest(event.digest)
+        digest = event.digest
+        if digest is not None and not is_digest(digest):
+            raise _not_a_digest(digest)
         if event.content is not None:
             _check_names(event.content.generation)
-        _check_precondition(event.after)
+        if event.after is not None:
+            _check_precondition(event.after)
     elif isinstance(event, Marker):
         _check_names(event.generation)
     else:
@@ -147,7 +149,8 @@ def _check_mailbox_event(event: MailboxEvent) -> None:
 
 def _check_blob_event(event: BlobEvent) -> None:
     _check_names(event.generation)
-    _check_digest(event.digest)
+    if not is_digest(event.digest):
+        raise _not_a_digest(event.digest)
 
 
 def _check_precondition(after: Precondition | None) -> None:
@@ -155,9 +158,8 @@ def _check_precondition(after: Precondition | None) -> None:
         _check_names(None, after.source, after.incarnation)
 
 
-def _check_digest(digest: str) -> None:
-    if not is_digest(digest):
-        raise msgspec.ValidationError(f"the digest {digest!r} is not of the form {DIGEST_PATTERN}")
+def _not_a_digest(digest: str) -> msgspec.ValidationError:
+    return msgspec.ValidationError(f"the digest {digest!r} is not of the form {DIGEST_PATTERN}")
 
 
 @functools.lru_cache(maxsize=1024)

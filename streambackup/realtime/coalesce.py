@@ -12,7 +12,7 @@ import msgspec
 
 from streambackup.bus.port import Record
 from streambackup.domain.entry import Member
-from streambackup.domain.moment import AHEAD_MAX_MS
+from streambackup.domain.moment import clamp
 from streambackup.domain.run import change_falls
 from streambackup.domain.transaction import TransactionId
 from streambackup.errors import InvalidEventError
@@ -36,19 +36,6 @@ class Coalesced(msgspec.Struct, frozen=True):
     last_transaction_ms: int
 
 
-class _OpenRun:
-    """The last put of a run in this batch, and the members before it."""
-
-    __slots__ = ("earlier", "event", "moment", "record", "slot")
-
-    def __init__(self, slot: int, event: Put, record: Record, moment: int) -> None:
-        self.slot = slot
-        self.event = event
-        self.record = record
-        self.moment = moment
-        self.earlier: list[Member] = []
-
-
 def coalesce(
     records: Sequence[Record], *, generation: str, place: Place, moment_ms: int
 ) -> Coalesced:
@@ -56,112 +43,155 @@ def coalesce(
 
     Stops ahead of a record stamped with another generation than *generation*.
     """
-    batch = _Batch(generation, place, moment_ms)
-    taken = 0
-    for record in records:
-        if not batch.add(record):
-            break
-        taken += 1
-    return batch.done(taken)
+    batch = _Batch(records, place, moment_ms)
+    foreign = batch.read(generation)
+    return batch.coalesced(foreign)
+
+
+class _Account:
+    """An account in this batch: where each of its items was last put, if a run may go on there."""
+
+    __slots__ = ("name", "puts")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.puts: dict[str, int] = {}
+
+
+class _Run:
+    """Records that share a row: the place of the first, the event of the last, and those before
+    it.
+    """
+
+    __slots__ = ("earlier", "event", "first")
+
+    def __init__(self, first: int, event: Put) -> None:
+        self.first = first
+        self.event = event
+        self.earlier: list[Member] = []
 
 
 class _Batch:
-    """One pass over a batch."""
+    """One pass over a batch.
 
-    def __init__(self, generation: str, place: Place, moment_ms: int) -> None:
-        self._generation = generation
+    Few records run on within one batch, so an event is dropped as soon as it was looked at, which
+    halves the cost of decoding it; where its item comes again, it is decoded again.
+    """
+
+    def __init__(self, records: Sequence[Record], place: Place, moment_ms: int) -> None:
+        self._records = records
         self._place = place
         self._moment_ms = moment_ms
-        self._rows: list[Row] = []
-        self._runs: dict[str, dict[str, _OpenRun]] = {}
-        self._joined: dict[int, _OpenRun] = {}
+        self._rows: list[Row | None] = []
+        self._accounts: dict[bytes | None, _Account] = {}
+        self._runs: dict[int, _Run] = {}
+        self._joined: list[int] = []
         self._quarantined: list[Quarantined] = []
-        self._foreign: str | None = None
-        self._last_ms = 0
 
-    def add(self, record: Record) -> bool:
-        """Take *record*; False where it belongs to another generation."""
-        value = record.value
-        try:
-            event = decode_mailbox_event(value)
-            if event.generation is not None and event.generation != self._generation:
-                self._foreign = event.generation
-                return False
-            self._check_key(event, record.key)
-        except InvalidEventError as error:
-            self._quarantined.append(
-                Quarantined(record.offset, record.timestamp, str(error), record.key, value)
-            )
-            return True
-        if type(event) is Put and event.after is None:
-            self._add_put(event, record)
-        else:
-            self._end_runs(event)
-            self._append(record)
-        return True
+    def read(self, generation: str) -> str | None:
+        """Read up to a record of another generation, and return that."""
+        accounts = self._accounts
+        add_row = self._rows.append
+        for at, record in enumerate(self._records):
+            value = record.value
+            try:
+                event = decode_mailbox_event(value)
+                stamped = event.generation
+                if stamped is not None and stamped != generation:
+                    return stamped
+                account = accounts.get(record.key)
+                if account is None or account.name != event.account:
+                    account = self._account(event, record.key)
+            except InvalidEventError as error:
+                self._set_aside(record, str(error))
+                continue
+            assert value is not None
+            add_row(Row(record.offset, record.timestamp, value))
+            if type(event) is Put and event.after is None:
+                item = event.item
+                before = account.puts.get(item)
+                account.puts[item] = at
+                if before is not None:
+                    self._join(before, at, event)
+            else:
+                self._end_runs(event, account)
+        return None
 
-    def _check_key(self, event: MailboxEvent, key: bytes | None) -> None:
-        """The key decides the partition, so it has to name the account."""
-        account = event.account
-        if account is None:
-            return
-        if key is None or account.encode() != key:
+    def _account(self, event: MailboxEvent, key: bytes | None) -> _Account:
+        """The account of *event*. The key decides the partition, so it has to name the account.
+
+        Raises:
+            InvalidEventError: it does not, or the record stands in a partition not its own.
+        """
+        name = event.account
+        if name is None:
+            return _Account("")
+        if key is None or name.encode() != key:
             raise InvalidEventError("the record's key is not the event's account")
-        if account not in self._runs:
-            self._place.check(key, "account")
+        self._place.check(key, "account")
+        account = self._accounts[key] = _Account(name)
+        return account
 
-    def _add_put(self, event: Put, record: Record) -> None:
-        runs = self._runs.get(event.account)
-        if runs is None:
-            runs = self._runs[event.account] = {}
-        time_ms = event.time_ms
-        if time_ms > record.timestamp + AHEAD_MAX_MS:
-            time_ms = record.timestamp
-        moment = time_ms // self._moment_ms if self._moment_ms else -1
-        run = runs.get(event.item)
-        if run is not None and run.moment == moment >= 0 and _continues(run.event, event):
-            run.earlier.append(_member(run.event, run.record))
-            run.event, run.record = event, record
-            self._joined[run.slot] = run
-        else:
-            runs[event.item] = _OpenRun(len(self._rows), event, record, moment)
-            self._append(record)
+    def _set_aside(self, record: Record, reason: str) -> None:
+        aside = Quarantined(record.offset, record.timestamp, reason, record.key, record.value)
+        self._quarantined.append(aside)
+        self._rows.append(None)
 
-    def _append(self, record: Record) -> None:
-        value = record.value
-        assert value is not None
-        self._rows.append(Row(record.offset, record.timestamp, value))
-        self._last_ms = record.timestamp
+    def _join(self, before: int, at: int, event: Put) -> None:
+        """Let the record *at* share the row of the one *before*, if it goes on with its run."""
+        run = self._runs.get(before)
+        if run is None:
+            former = decode_mailbox_event(self._records[before].value)
+            assert isinstance(former, Put)
+            run = _Run(before, former)
+        if self._continues(before, run.event, at, event):
+            run.earlier.append(_member(run.event, self._records[before]))
+            run.event = event
+            self._runs.pop(before, None)
+            self._runs[at] = run
+            self._joined.append(at)
 
-    def _end_runs(self, event: MailboxEvent) -> None:
+    def _continues(self, at: int, before: Put, then: int, after: Put) -> bool:
+        """The run rule (domain/run.py) on events."""
+        return (
+            before.digest == after.digest
+            and before.sequence < after.sequence
+            and before.source == after.source
+            and before.incarnation == after.incarnation
+            and not change_falls(before.change, after.change)
+            and self._moment(at, before) == self._moment(then, after)
+        )
+
+    def _moment(self, at: int, event: Put) -> int:
+        """The moment that *event* falls into: a record's own where nothing is coalesced."""
+        if not self._moment_ms:
+            return at
+        return clamp(event.time_ms, self._records[at].timestamp) // self._moment_ms
+
+    def _end_runs(self, event: MailboxEvent, account: _Account) -> None:
         """A delete ends its item's run; all else that is no plain put ends every run of the
         account.
         """
         if event.account is None:
-            self._runs.clear()
+            self._accounts.clear()
         elif type(event) is Delete and event.after is None:
-            self._runs.get(event.account, {}).pop(event.item, None)
+            account.puts.pop(event.item, None)
         else:
-            self._runs.pop(event.account, None)
+            account.puts.clear()
 
-    def done(self, taken: int) -> Coalesced:
+    def coalesced(self, foreign: str | None) -> Coalesced:
+        """What was read; a run stands where its first record did."""
         rows = self._rows
-        for slot, run in self._joined.items():
-            value = run.record.value
-            assert value is not None
-            rows[slot] = Row(run.record.offset, run.record.timestamp, value, tuple(run.earlier))
-        return Coalesced(Records(rows, self._quarantined), taken, self._foreign, self._last_ms)
-
-
-def _continues(before: Put, after: Put) -> bool:
-    """The run rule (domain/run.py) on events, moments compared already."""
-    return (
-        before.digest == after.digest
-        and before.sequence < after.sequence
-        and before.source == after.source
-        and before.incarnation == after.incarnation
-        and not change_falls(before.change, after.change)
-    )
+        taken = len(rows)
+        newest = next((row.published_ms for row in reversed(rows) if row is not None), 0)
+        for last, run in self._runs.items():
+            row = rows[last]
+            assert row is not None
+            rows[run.first] = msgspec.structs.replace(row, earlier=tuple(run.earlier))
+        for at in self._joined:
+            rows[at] = None
+        kept = [row for row in rows if row is not None]
+        return Coalesced(Records(kept, self._quarantined), taken, foreign, newest)
 
 
 def _member(event: Put, record: Record) -> Member:
