@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from reference import DOCS, pages
+from streambackup import errors
 from streambackup.cli.main import COMMANDS
 from streambackup.errors import StreamBackupError
 from streambackup.runtime.metrics import Metrics
@@ -17,7 +19,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
 def page(name: str) -> str:
-    return (ROOT / "docs" / f"{name}.md").read_text()
+    return (DOCS / f"{name}.md").read_text()
 
 
 def family(error: type[StreamBackupError]) -> Iterator[type[StreamBackupError]]:
@@ -25,6 +27,12 @@ def family(error: type[StreamBackupError]) -> Iterator[type[StreamBackupError]]:
     yield error
     for child in error.__subclasses__():
         yield from family(child)
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    stale = [path.name for path, text in pages().items() if path.read_text() != text]
+
+    assert stale == [], "run scripts/reference"
 
 
 def test_every_setting_is_documented() -> None:
@@ -54,6 +62,12 @@ def test_every_exit_code_is_documented() -> None:
     errors = family(StreamBackupError)
 
     assert [error.__name__ for error in errors if str(error.exit_code) not in listed] == []
+
+
+def test_the_tree_drawn_in_errors_is_the_one_of_the_classes() -> None:
+    drawn = dict(re.findall(r"^ +(\w+Error) +(\d+)", errors.__doc__ or "", re.MULTILINE))
+
+    assert drawn == {kind.__name__: str(kind.exit_code) for kind in family(StreamBackupError)}
 
 
 def test_no_two_errors_share_an_exit_code() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tidy.rows import (
+from rows import (
     BEHAVIOUR,
     BENCHES,
     Proof,

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 BEHAVIOUR = ROOT / "docs" / "behaviour.md"
 BENCHES = ROOT / "scripts" / "benches"
 

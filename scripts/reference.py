@@ -1,0 +1,202 @@
+"""The reference pages, written from the code that they describe."""
+
+from __future__ import annotations
+
+import io
+import re
+import typing
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from cyclopts import App
+from prometheus_client.metrics import MetricWrapperBase
+from rich.console import Console
+
+from streambackup import errors
+from streambackup.cli.main import BROKEN_PIPE_EXIT_CODE, COMMANDS, build_app
+from streambackup.runtime.metrics import Metrics
+from streambackup.service.settings import Section, Settings
+from streambackup.service.settings_loading import CONFIG_PATHS, CONFIG_VARIABLE, environment_name
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+MADE_BY = "<!-- Written by scripts/reference; change the code that it describes instead. -->"
+TYPES = {int: "whole number", float: "number", str: "text", bool: "`true`, `false`", Path: "path"}
+
+
+def pages() -> dict[Path, str]:
+    """Every page with its text."""
+    made = {"settings": settings_page(), "metrics": metrics_page(), "cli": cli_page()}
+    return {
+        DOCS / f"{name}.md": "\n".join([MADE_BY, "", *lines]).rstrip() + "\n"
+        for name, lines in made.items()
+    }
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """A table of Markdown, with an empty line behind it."""
+    head = list(head)
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        cells = (cell.replace("|", r"\|") for cell in row)
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def settings_page() -> Iterator[str]:
+    yield from (
+        "# Settings",
+        "",
+        "From one TOML file, the environment and flags; the later ones win. The file is the one "
+        f"of `--config`, else of `{CONFIG_VARIABLE}`, else the first that exists of "
+        f"{' and '.join(f'`{path}`' for path in CONFIG_PATHS)}.",
+        "",
+        "| where | how |",
+        "| --- | --- |",
+        "| file | `[worker]` and below it `segment_age_s = 30` |",
+        f"| environment | `{environment_name('worker.segment_age_s')}=30` |",
+        "| flag | `--set worker.segment_age_s=30` |",
+        "",
+        "An unknown key is refused, and the nearest one suggested. What decides which states are "
+        "recorded (the moment, the ignored attributes) is fixed by `streambackup init` instead.",
+        "",
+    )
+    yield from section_tables(Settings, "")
+
+
+def section_tables(section: type[Section], prefix: str) -> Iterator[str]:
+    """A heading and a table for each section below *section*."""
+    for field in msgspec.structs.fields(section):
+        kind, _ = plain(field.type)
+        name = prefix + field.name
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from section_table(f"## `[{name}]`", kind, f"{name}.")
+            yield from section_tables(kind, f"{name}.")
+        elif typing.get_origin(kind) is list and issubclass(typing.get_args(kind)[0], Section):
+            yield from section_table(f"## `[[{name}]]`", typing.get_args(kind)[0], "")
+
+
+def section_table(heading: str, section: type[Section], prefix: str) -> Iterator[str]:
+    rows = [setting_row(field, prefix) for field in msgspec.structs.fields(section)]
+    yield from (heading, "", (section.__doc__ or "").strip(), "")
+    yield from table(("key", "meaning", "value", "default"), (row for row in rows if row))
+
+
+def setting_row(field: Any, prefix: str) -> tuple[str, ...]:
+    """Nothing for a section, which has a table of its own."""
+    kind, meta = plain(field.type)
+    if meta is None:
+        return ()
+    meaning, _, default = (meta.description or "").partition(" Default: ")
+    return (f"`{prefix}{field.name}`", meaning, values(kind, meta), default or default_of(field))
+
+
+def plain(kind: Any) -> tuple[Any, msgspec.Meta | None]:
+    """The type without its description, and the description."""
+    if typing.get_origin(kind) is not typing.Annotated:
+        return kind, None
+    inner, meta = typing.get_args(kind)
+    return inner, meta
+
+
+def values(kind: Any, meta: msgspec.Meta) -> str:
+    """What may be written."""
+    if typing.get_origin(kind) is Literal:
+        return ", ".join(f"`{value}`" for value in typing.get_args(kind))
+    if typing.get_origin(kind) is list:
+        return "list of tables"
+    names = [TYPES[kind] for kind in typing.get_args(kind) or (kind,) if kind in TYPES]
+    bounds = [f"from {meta.ge}"] if meta.ge is not None else []
+    bounds += [f"to {meta.le}"] if meta.le is not None else []
+    return " ".join([*names, *bounds])
+
+
+def default_of(field: Any) -> str:
+    if field.default in (msgspec.NODEFAULT, None):
+        return "must be given" if field.required else ""
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
+    return f"`{field.default}`"
+
+
+def metrics_page() -> Iterator[str]:
+    yield from (
+        "# Metrics",
+        "",
+        "In Prometheus' text format at `/metrics` of the address in `http.listen`. Labels are few "
+        "and bounded; no account is ever one.",
+        "",
+    )
+    yield from table(("metric", "kind", "labels", "meaning"), metric_rows(Metrics()))
+
+
+def metric_rows(metrics: Metrics) -> Iterator[tuple[str, str, str, str]]:
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            (family,) = metric.describe()
+            name = family.name + ("_total" if family.type == "counter" else "")
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+            yield f"`{name}`", family.type, labels, family.documentation
+
+
+def cli_page() -> Iterator[str]:
+    app = build_app()
+    app.help_formatter = "plain"
+    yield from ("# Commands", "", "`streambackup NOUN VERB`; `--help` behind any of them.", "")
+    yield from table(
+        ("command", "does"),
+        ((f"[`{words}`](#{anchor(words)})", does) for words, does in COMMANDS.items()),
+    )
+    yield from ("Every command takes:", "")
+    common = help_sections(app, next(iter(COMMANDS)))["Common options"]
+    yield from table(("option", "meaning"), common)
+    for words in COMMANDS:
+        yield from command_section(app, words)
+    yield from ("## Exit codes", "")
+    yield from table(("code", "meaning"), exit_codes())
+
+
+def anchor(words: str) -> str:
+    return f"streambackup-{words.replace(' ', '-')}"
+
+
+def command_section(app: App, words: str) -> Iterator[str]:
+    sections = help_sections(app, words)
+    ((usage, _), *about) = sections.pop("")
+    yield from (f"## streambackup {words}", "", f"`{usage}`", "")
+    yield from (text for line, _ in about for text in (line, ""))
+    rows = [row for name in ("Arguments", "Parameters") for row in sections.get(name, [])]
+    if rows:
+        yield from table(("argument or option", "meaning"), rows)
+
+
+def help_sections(app: App, words: str) -> dict[str, list[tuple[str, str]]]:
+    """What ``--help`` shows: each section's rows of option and meaning, the usage under ""."""
+    output = io.StringIO()
+    app.help_print(words.split(), console=Console(file=output, width=10_000, color_system=None))
+    sections: dict[str, list[tuple[str, str]]] = {"": []}
+    rows = sections[""]
+    for line in output.getvalue().splitlines():
+        if option := re.fullmatch(r"  (\S.*?): (.*)", line):
+            rows.append((f"`{option[1]}`", option[2]))
+        elif heading := re.fullmatch(r"([A-Z][\w ]+):", line):
+            rows = sections.setdefault(heading[1], [])
+        elif line.strip():
+            rows.append((line.removeprefix("Usage: ").strip(), ""))
+    return sections
+
+
+def exit_codes() -> Iterator[tuple[str, str]]:
+    """From the tree that errors.py begins with."""
+    drawn = re.findall(r"^ +(\w+Error) +(\d+)(?:   (.+))?$", errors.__doc__ or "", re.MULTILINE)
+    meanings = {int(code): meaning or "anything else" for _, code, meaning in drawn}
+    meanings |= {0: "done", BROKEN_PIPE_EXIT_CODE: "whoever read the output went away"}
+    for code, meaning in sorted(meanings.items()):
+        yield f"`{code}`", meaning
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text)
