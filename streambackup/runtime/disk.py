@@ -70,13 +70,13 @@ class Disk:
         """A new file, which must not exist yet. Its name is durable after ``sync_directory`` of its
         parent.
         """
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        with storage_errors(path):
-            return AppendFile(path, os.open(path, flags, FILE_MODE))
+        return self._open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
 
     def append(self, path: Path) -> AppendFile:
         """A file to append to, made if absent."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return self._open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def _open(self, path: Path, flags: int) -> AppendFile:
         with storage_errors(path):
             return AppendFile(path, os.open(path, flags, FILE_MODE))
 
@@ -87,15 +87,14 @@ class Disk:
         A line that an unfinished append left without its end gets one, so that *data* is not glued
         to it.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-        with storage_errors(path):
-            file = AppendFile(path, os.open(path, flags, FILE_MODE))
-            try:
+        file = self._open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        try:
+            with storage_errors(path):
                 size = os.fstat(file.descriptor).st_size
                 torn = size > 0 and os.pread(file.descriptor, 1, size - 1) != b"\n"
-                file.write(b"\n" + data if torn else data)
-            finally:
-                file.close()
+            file.write(b"\n" + data if torn else data)
+        finally:
+            file.close()
 
     def make_directories(self, path: Path) -> list[Path]:
         """*path* and its parents. Returns those that are new; durable once their parents
@@ -153,25 +152,37 @@ class Disk:
         self.sync_file(path)
 
     def sync_all(self, root: Path, written: Iterable[Path]) -> None:
-        """Make every file in *written* and the directories they stand in durable, in one go where
-        possible.
+        """Make every file in *written* durable, with every directory between it and *root*, in one
+        go where possible.
 
         One ``syncfs`` of the file system that holds *root*; file by file where the system has none.
         """
         files = list(written)
-        if _syncfs is not None:
-            with storage_errors(root):
-                descriptor = os.open(root, os.O_RDONLY)
-                try:
-                    if _syncfs(descriptor) != 0:
-                        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-                finally:
-                    os.close(descriptor)
+        if self._sync_file_system(root):
             return
         for path in files:
             self.sync_file(path)
-        for directory in {path.parent for path in files}:
+        # Of directories too that someone else made and may not have lived to sync.
+        for directory in {parent for path in files for parent in directories_between(path, root)}:
             self.sync_directory(directory)
+
+    def _sync_file_system(self, root: Path) -> bool:
+        """Sync all of the file system that holds *root*; False where the system cannot."""
+        if _syncfs is None:
+            return False
+        with storage_errors(root):
+            descriptor = os.open(root, os.O_RDONLY)
+            try:
+                if _syncfs(descriptor) != 0:
+                    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            finally:
+                os.close(descriptor)
+        return True
+
+
+def directories_between(path: Path, root: Path) -> list[Path]:
+    """The directories that lead from *root*, itself included, down to *path*."""
+    return [parent for parent in path.parents if parent == root or root in parent.parents]
 
 
 def _find_syncfs() -> Callable[[int], int] | None:
