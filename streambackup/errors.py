@@ -18,6 +18,7 @@
         ItemRefusedError               13   the target cannot hold this one item
       IncompleteError                  14   a restore or publish ended, something is missing
       FaultsFoundError                 15   check or compare found faults
+      InDoubtError                     19   all that is known is there; it may not be all
       InterruptedRunError             130   stopped by the user; what was done is consistent
 
 A message is one line for people; ``hint`` names the command or the setting that cures it.
@@ -153,6 +154,12 @@ class FaultsFoundError(StreamBackupError):
     """A check or a comparison found what must not be."""
 
     exit_code = 15
+
+
+class InDoubtError(StreamBackupError):
+    """The work is complete as far as the stream tells, and the stream may not tell everything."""
+
+    exit_code = 19
 
 
 class InterruptedRunError(StreamBackupError):

@@ -20,6 +20,7 @@ from streambackup.errors import InterruptedRunError, StreamBackupError, UsageErr
 NOUNS = {
     "account": "Accounts that the store knows.",
     "item": "Items of an account, as they are or were.",
+    "restore": "Bring items back into a Maildir or plain files.",
     "topic": "The topics that transactions and content travel on.",
 }
 COMMANDS = {
@@ -36,6 +37,10 @@ COMMANDS = {
     "item show": "Show an item as it is or was.",
     "item history": "List every state that an item was ever in.",
     "item cat": "Write an item's content to standard output.",
+    "restore item": "Bring one item back as it is or was.",
+    "restore folder": "Bring a folder back with all below it.",
+    "restore account": "Bring a whole account back.",
+    "restore undelete": "Bring back what was deleted within a time.",
     "check": "Read every journal frame, account log and blob.",
     "fingerprint": "Print one number for everything that the store knows.",
 }
