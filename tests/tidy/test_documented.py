@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from reference import DOCS, pages
@@ -22,11 +21,10 @@ def page(name: str) -> str:
     return (DOCS / f"{name}.md").read_text()
 
 
-def family(error: type[StreamBackupError]) -> Iterator[type[StreamBackupError]]:
-    """*error* and everything below it."""
-    yield error
-    for child in error.__subclasses__():
-        yield from family(child)
+def error_classes() -> list[type[StreamBackupError]]:
+    """All of errors.py. A room may refine one for its own use; it keeps the code it inherits."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    return [kind for kind in kinds if issubclass(kind, StreamBackupError)]
 
 
 def test_the_reference_is_what_the_code_says() -> None:
@@ -59,19 +57,20 @@ def test_every_command_is_documented() -> None:
 
 def test_every_exit_code_is_documented() -> None:
     listed = set(re.findall(r"^\| `?(\d+)`? \|", page("cli"), re.MULTILINE))
-    errors = family(StreamBackupError)
+    kinds = error_classes()
 
-    assert [error.__name__ for error in errors if str(error.exit_code) not in listed] == []
+    assert [kind.__name__ for kind in kinds if str(kind.exit_code) not in listed] == []
+    assert len(kinds) > 10
 
 
 def test_the_tree_drawn_in_errors_is_the_one_of_the_classes() -> None:
     drawn = dict(re.findall(r"^ +(\w+Error) +(\d+)", errors.__doc__ or "", re.MULTILINE))
 
-    assert drawn == {kind.__name__: str(kind.exit_code) for kind in family(StreamBackupError)}
+    assert drawn == {kind.__name__: str(kind.exit_code) for kind in error_classes()}
 
 
 def test_no_two_errors_share_an_exit_code() -> None:
-    codes = [error.exit_code for error in family(StreamBackupError)]
+    codes = [kind.exit_code for kind in error_classes()]
 
     assert sorted(codes) == sorted(set(codes))
 
