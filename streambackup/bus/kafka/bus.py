@@ -8,7 +8,7 @@ from streambackup.bus.kafka.connection import KafkaSettings
 from streambackup.bus.kafka.consumer import KafkaConsumer
 from streambackup.bus.kafka.errors import kafka_errors
 from streambackup.bus.kafka.producer import KafkaProducer
-from streambackup.bus.kafka.reader import KafkaReader, new_consumer
+from streambackup.bus.kafka.reader import KafkaReader, new_consumer, stop_consumer
 from streambackup.bus.kafka.review import review
 from streambackup.bus.kafka.topics import KafkaTopics, TopicFacts
 from streambackup.bus.port import (
@@ -55,7 +55,7 @@ class KafkaBus:
                 await client.start()
             await consumer.join()
         except BaseException:
-            await client.stop()
+            await stop_consumer(client)
             raise
         return consumer
 
@@ -78,7 +78,9 @@ class KafkaBus:
         return await self._topics.group_offsets(group)
 
     async def create(self, specs: Collection[TopicSpec]) -> list[str]:
-        return await self._topics.create(specs)
+        warnings = await self._topics.create(specs)
+        await self.bounds([spec.name for spec in specs])  # only a leader at work answers that
+        return warnings
 
     async def describe(self, specs: Collection[TopicSpec]) -> list[TopicDescription]:
         found = await self._topics.describe([spec.name for spec in specs])

@@ -12,11 +12,14 @@ REQUEST_LIMIT_S = 10.0  # one request and its answer
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``bootstrap_servers``: brokers to ask first, ``host:port``, comma-separated. ``compression``
     of what we publish; lz4 costs most here, because aiokafka fixes its level at 9.
+    ``publish_limit_ms``: how long a batch is tried; a partition whose leader died has a new one
+    within the default.
     """
 
     bootstrap_servers: str
     client_id: str = "streambackup"
     compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "none"
+    publish_limit_ms: int = 30_000
 
 
 def connection(settings: KafkaSettings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from streambackup.bus.kafka.connection import REQUEST_LIMIT_S
 from streambackup.bus.kafka.errors import kafka_errors
-from streambackup.bus.kafka.reader import bounds_of
+from streambackup.bus.kafka.reader import bounds_of, stop_consumer
 from streambackup.bus.port import Ownership, Record, TopicPartition
 from streambackup.errors import PositionLostError
 
@@ -116,4 +116,4 @@ class KafkaConsumer:
                 await self._ownership.revoked(owned)
         finally:
             with kafka_errors("closing the consumer"):
-                await self._client.stop()
+                await stop_consumer(self._client)

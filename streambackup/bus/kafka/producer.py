@@ -3,46 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from itertools import repeat, zip_longest
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import ProducerClosed
-from aiokafka.structs import RecordMetadata
-
-from streambackup.bus.kafka.connection import KafkaSettings, connection
+from streambackup.bus.kafka.connection import KafkaSettings
 from streambackup.bus.kafka.errors import kafka_errors
+from streambackup.bus.kafka.sending import Batch, Sending
 from streambackup.bus.kafka.topics import KafkaTopics, TopicFacts
-from streambackup.bus.port import Outgoing, Placed, TopicPartition, place
+from streambackup.bus.port import Outgoing, Placed, place
 from streambackup.errors import BusError, TopicError
 from streambackup.runtime.clock import Clock
 
-BATCH_BYTES = 512 * 1024
+BATCH_BYTES = 960 * 1024  # what a consumer fetches of a partition at once is 1 MiB
 RECORD_OVERHEAD_BYTES = 100  # at most, of one record and of the batch around it
-PUBLISH_LIMIT_S = 30.0  # a partition whose leader died has a new one by then
-
-
-class _Batch(NamedTuple):
-    """The records at *indexes* of what is published, for one partition."""
-
-    tp: TopicPartition
-    indexes: list[int]
 
 
 class KafkaProducer:
-    """Acknowledged by all in-sync replicas, idempotent.
-
-    aiokafka's own producer lives from one failure to the next: after one its sequence numbers may
-    have a hole, and what it still holds it would send without end.
-    """
+    """Publishes batches of its own making, and begins anew after a failure."""
 
     def __init__(self, settings: KafkaSettings, clock: Clock, topics: KafkaTopics) -> None:
         self._settings = settings
         self._clock = clock
         self._topics = topics
         self._starting = asyncio.Lock()
-        self._client: AIOKafkaProducer | None = None
+        self._sending: Sending | None = None
         self._closed = False
 
     async def publish(self, records: Sequence[Outgoing]) -> list[Placed]:
@@ -51,89 +35,45 @@ class KafkaProducer:
         if not records:
             return []
         facts = await self._topics.facts({record.topic for record in records})
-        batches = list(_in_turns(_batches(records, facts)))
+        batches = await asyncio.to_thread(_batches, records, facts)
         with kafka_errors("publishing"):
-            async with asyncio.timeout(PUBLISH_LIMIT_S):
-                client = await self._started()
+            async with asyncio.timeout(self._settings.publish_limit_ms / 1000):
+                sending = await self._started()
                 try:
-                    sent = await self._send(client, records, batches)
+                    offsets = await sending.send(records, batches, now_ms=self._clock.now_ms())
                 except BaseException:
-                    await self._abandon(client)
+                    await self._abandon(sending)
                     raise
-        return _places(sent)
+        return _places(batches, offsets)
 
-    async def _send(
-        self, client: AIOKafkaProducer, records: Sequence[Outgoing], batches: Sequence[_Batch]
-    ) -> list[tuple[_Batch, RecordMetadata]]:
-        """Hand over one batch per partition at a time; the next is built while one is under way."""
-        now_ms = self._clock.now_ms()
-        answers: list[asyncio.Future[RecordMetadata]] = []
-        try:
-            for batch in batches:
-                builder = client.create_batch()
-                for index in batch.indexes:
-                    record = records[index]
-                    added = builder.append(timestamp=now_ms, key=record.key, value=record.value)
-                    assert added is not None, "the builder takes as much as _batches gives it"
-                answers.append(
-                    await client.send_batch(builder, batch.tp.topic, partition=batch.tp.partition)
-                )
-            return list(zip(batches, await asyncio.gather(*answers), strict=True))
-        finally:
-            for answer in answers:
-                answer.cancel()
-
-    async def _started(self) -> AIOKafkaProducer:
+    async def _started(self) -> Sending:
         async with self._starting:
-            if self._client is None:
-                compression = self._settings.compression
-                client = AIOKafkaProducer(
-                    acks="all",
-                    enable_idempotence=True,
-                    compression_type=None if compression == "none" else compression,
-                    max_batch_size=1 << 30,  # _batches sees to their size
-                    **connection(self._settings),
-                )
-                try:
-                    await client.start()
-                except BaseException:
-                    await client.stop()
-                    raise
-                self._client = client
-            return self._client
+            if self._sending is None:
+                self._sending = await Sending.start(self._settings)
+            return self._sending
 
-    async def _abandon(self, client: AIOKafkaProducer) -> None:
-        """Close *client* without delivering what it holds, which its own ``stop`` would do first,
-        for ever if need be.
-        """
-        if self._client is client:
-            self._client = None
-        self._topics.forget()
-        sending = client._sender.sender_task
-        sending.cancel()
-        try:
-            await asyncio.wait([sending])
-        finally:
-            client._message_accumulator.fail_all(ProducerClosed())
-            await client.stop()
+    async def _abandon(self, sending: Sending) -> None:
+        if self._sending is sending:
+            self._sending = None
+        self._topics.forget()  # whatever went wrong, they may not be what they were
+        await sending.abandon()
 
     async def close(self) -> None:
         self._closed = True
-        if self._client is not None:
+        if self._sending is not None:
             with kafka_errors("closing the producer"):
-                await self._abandon(self._client)
+                await self._abandon(self._sending)
 
 
-def _batches(
-    records: Sequence[Outgoing], facts: Mapping[str, TopicFacts]
-) -> dict[TopicPartition, list[_Batch]]:
-    """The records of each partition in batches that its topic takes.
+def _batches(records: Sequence[Outgoing], facts: Mapping[str, TopicFacts]) -> list[Batch]:
+    """The records of each partition in batches that its topic takes; first the first one of each
+    partition, then the second of each, and so on.
 
     Raises:
         TopicError: a record is too large for its topic, or names a partition that it has not.
     """
-    batches: dict[TopicPartition, list[_Batch]] = {}
-    sizes: dict[TopicPartition, int] = {}
+    batches: dict[tuple[str, int], list[Batch]] = {}
+    room: dict[tuple[str, int], int] = {}  # of the last batch of each partition
     for index, record in enumerate(records):
         topic = facts[record.topic]
         size = len(record.key or b"") + len(record.value or b"") + RECORD_OVERHEAD_BYTES
@@ -143,32 +83,27 @@ def _batches(
                 f" ({topic.batch_bytes_max})",
                 hint="Raise max.message.bytes of the topic.",
             )
-        tp = TopicPartition(record.topic, place(record, topic.partitions))
-        fill = sizes.get(tp, BATCH_BYTES) + size
-        if fill > min(BATCH_BYTES, topic.batch_bytes_max):
-            batches.setdefault(tp, []).append(_Batch(tp, []))
-            fill = size
-        sizes[tp] = fill
+        tp = record.topic, place(record, topic.partitions)
+        left = room.get(tp, -1) - size
+        if left < 0:
+            batches.setdefault(tp, []).append(Batch(*tp, []))
+            left = max(min(BATCH_BYTES, topic.batch_bytes_max) - size, 0)
+        room[tp] = left
         batches[tp][-1].indexes.append(index)
-    return batches
+    turns = zip_longest(*batches.values())
+    return [batch for turn in turns for batch in turn if batch is not None]
 
 
-def _in_turns(batches: Mapping[TopicPartition, list[_Batch]]) -> Iterator[_Batch]:
-    """The first batch of each partition, then the second of each, and so on."""
-    for turn in itertools.zip_longest(*batches.values()):
-        yield from (batch for batch in turn if batch is not None)
-
-
-def _places(sent: Sequence[tuple[_Batch, RecordMetadata]]) -> list[Placed]:
-    """Where each record stands.
+def _places(batches: Sequence[Batch], offsets: Sequence[int]) -> list[Placed]:
+    """Where each record stands, from the first offset of each batch.
 
     Raises:
-        BusError: a broker took a batch for one it knew and told no place.
+        BusError: a broker took a batch for one it had already and told no place.
     """
-    places = {}
-    for batch, answer in sent:
-        if answer.offset < 0:
-            raise BusError(f"publishing: the place in {batch.tp.topic} is not known")
-        for offset, index in enumerate(batch.indexes, start=answer.offset):
-            places[index] = Placed(batch.tp.partition, offset)
+    places: dict[int, Placed] = {}
+    for batch, first in zip(batches, offsets, strict=True):
+        if first < 0:
+            raise BusError(f"publishing: the place in {batch.topic} is not known")
+        numbers = range(first, first + len(batch.indexes))
+        places |= zip(batch.indexes, map(Placed, repeat(batch.partition), numbers), strict=False)
     return [places[index] for index in range(len(places))]

@@ -26,6 +26,20 @@ def new_consumer(settings: KafkaSettings, *, group: str | None) -> AIOKafkaConsu
     )
 
 
+async def stop_consumer(client: AIOKafkaConsumer) -> None:
+    """Close it. While the brokers are away, aiokafka's own ``stop`` ends half-way, cancelled by
+    itself.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        await client.stop()
+    except asyncio.CancelledError:
+        await client._client.close()
+        if task.cancelling():
+            raise
+
+
 async def bounds_of(
     client: AIOKafkaConsumer, partitions: Collection[TopicPartition]
 ) -> dict[TopicPartition, Bounds]:
@@ -64,7 +78,7 @@ class KafkaReader:
             try:
                 await client.start()
             except BaseException:
-                await client.stop()
+                await stop_consumer(client)
                 raise
             self._client = client
         return self._client
@@ -72,7 +86,7 @@ class KafkaReader:
     async def close(self) -> None:
         async with self._turn:
             if self._client is not None:
-                await self._client.stop()
+                await stop_consumer(self._client)
 
 
 async def _read(

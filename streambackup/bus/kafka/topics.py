@@ -50,12 +50,9 @@ class TopicFacts(NamedTuple):
 
     partitions: int
     replicas: int
+    batch_bytes_max: int
     settings: Mapping[str, str]
     own: frozenset[str]
-
-    @property
-    def batch_bytes_max(self) -> int:
-        return int(self.settings["max.message.bytes"])
 
 
 class KafkaTopics:
@@ -92,18 +89,10 @@ class KafkaTopics:
             names = [check_name(topic) for topic in topics]
             listed = await _settled(lambda: _partitions(client, names))
             settings = await _settings(client, list(listed))
-        return {
-            topic: TopicFacts(
-                partitions=len(partitions),
-                replicas=min(len(partition["replicas"]) for partition in partitions),
-                settings={name: value for name, (value, _) in settings[topic].items()},
-                own=frozenset(n for n, (_, source) in settings[topic].items() if source),
-            )
-            for topic, partitions in listed.items()
-        }
+        return {topic: _facts(partitions, settings[topic]) for topic, partitions in listed.items()}
 
     async def create(self, specs: Collection[TopicSpec]) -> list[str]:
-        """As ``Bus.create``."""
+        """As ``Bus.create``, except that a new leader may not have begun its work on return."""
         names = [check_name(spec.name) for spec in specs]
         existing = await self.describe(names)
         missing = [spec for spec in specs if spec.name not in existing]
@@ -193,6 +182,16 @@ async def _partitions(client: AIOKafkaAdminClient, topics: list[str]) -> dict[st
         _raise_code(topic["error_code"])
         found[topic["topic"]] = topic["partitions"]
     return found
+
+
+def _facts(partitions: list[Any], settings: Mapping[str, tuple[str, bool]]) -> TopicFacts:
+    return TopicFacts(
+        partitions=len(partitions),
+        replicas=min(len(partition["replicas"]) for partition in partitions),
+        batch_bytes_max=int(settings["max.message.bytes"][0]),
+        settings={name: value for name, (value, _) in settings.items()},
+        own=frozenset(name for name, (_, own) in settings.items() if own),
+    )
 
 
 async def _all_led(client: AIOKafkaAdminClient, topics: list[str]) -> None:
