@@ -16,6 +16,10 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from streambackup.runtime.redaction import without_secrets
 
+LIBRARY_REPEATS_MAX = 3  # records of one kind in a while
+LIBRARY_WHILE_S = 30.0
+LIBRARY_KINDS_MAX = 1_000
+
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "text", "json"]
 
@@ -68,9 +72,46 @@ def _json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 
 class _LibraryRecords(logging.Handler):
-    """Turns a record of the standard library's ``logging`` into an event of ours."""
+    """Turns a record of the standard library's ``logging`` into an event of ours.
+
+    A library without its server says the same thing thousands of times a minute. Of each kind of
+    record a few are written in a while; the next one written then says how many were left out.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._repeats: dict[tuple[str, str], _Repeats] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        if len(self._repeats) > LIBRARY_KINDS_MAX:
+            self._repeats.clear()
+        kind = (record.name, str(record.msg))
+        repeats = self._repeats.setdefault(kind, _Repeats())
+        left_out = repeats.written(record.created)
+        if left_out is None:
+            return
+        more = {"left_out": left_out} if left_out else {}
         structlog.get_logger(library=record.name).log(
-            record.levelno, "library_record", text=record.getMessage(), exc_info=record.exc_info
+            record.levelno,
+            "library_record",
+            text=record.getMessage(),
+            exc_info=record.exc_info,
+            **more,
         )
+
+
+class _Repeats:
+    """How often one kind of record came of late."""
+
+    def __init__(self) -> None:
+        self._since_s = 0.0
+        self._count = 0
+
+    def written(self, now_s: float) -> int | None:
+        """None where this one is too many, else how many were left out before it."""
+        left_out = 0
+        if now_s - self._since_s > LIBRARY_WHILE_S:
+            left_out = max(self._count - LIBRARY_REPEATS_MAX, 0)
+            self._since_s, self._count = now_s, 0
+        self._count += 1
+        return left_out if self._count <= LIBRARY_REPEATS_MAX else None

@@ -70,3 +70,23 @@ def test_records_of_libraries_join_ours_from_warning_up() -> None:
     line = msgspec.json.decode(stream.getvalue())
     assert (line["library"], line["text"]) == ("some.library", "broker 3 is away")
     assert line["level"] == "warning"
+
+
+def test_a_library_that_repeats_itself_is_cut_short_and_the_rest_counted() -> None:
+    stream = io.StringIO()
+    configure_logs("info", "json", stream)
+    logger = logging.getLogger("library")
+    for number, at_s in enumerate([0.0] * 10 + [40.0, 40.0]):
+        record = logger.makeRecord("library", logging.ERROR, "", 0, "away: %s", (number,), None)
+        record.created = 1_000_000.0 + at_s
+        logger.handle(record)
+    logger.error("something else")
+    lines = [msgspec.json.decode(line) for line in stream.getvalue().splitlines()]
+    assert [(line["text"], line.get("left_out")) for line in lines] == [
+        ("away: 0", None),
+        ("away: 1", None),
+        ("away: 2", None),
+        ("away: 10", 7),
+        ("away: 11", None),
+        ("something else", None),
+    ]
