@@ -198,7 +198,7 @@ def _shown_plan(plan: RestorePlan) -> ShownPlan:
 
 
 def _plan_lines(plan: RestorePlan) -> Iterator[str]:
-    yield f"would restore {len(plan.items)} items of {plan.account} as {plan.as_of}"
+    yield f"would restore {len(plan.items)} items of {plan.account}, {plan.as_of},"
     yield f"into account {plan.into} at {plan.place}:"
     for item in plan.items:
         yield f"  {item.type} {item.item} in {item.folder or '/'}, {item.size} bytes"

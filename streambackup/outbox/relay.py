@@ -51,12 +51,15 @@ async def relay(
 async def _relay_all(
     source: Source, outbox: Outbox, observed: Callable[[int], object], pause: Pause
 ) -> None:
-    await outbox.flush()
+    async def flush() -> None:
+        await keep_trying(outbox.flush, passing=_is_full, what="send observations", pause=pause)
+
+    await flush()
     async with contextlib.aclosing(source.observe(outbox.memory)) as batches:
         async for batch in batches:
             record = partial(outbox.record, batch)
             await keep_trying(record, passing=_is_full, what="record observations", pause=pause)
-            await outbox.flush()
+            await flush()
             observed(len(batch))
 
 

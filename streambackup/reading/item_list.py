@@ -36,8 +36,8 @@ class ItemFilter(msgspec.Struct, frozen=True, kw_only=True):
     """What to look for; all that is given must hold. Texts are found anywhere, in any case.
 
     ``at_ms`` looks at the account as it was then. ``deleted`` looks only for items deleted within
-    the window, and shows them as they were just before. ``folder`` is an id, a name or a path, as it
-    is called now or was when the item was deleted.
+    the window, and shows them as they were just before. ``folder`` is an id, a name or a path, as
+    it is called now or was when the item was deleted.
     """
 
     at_ms: int | None = None

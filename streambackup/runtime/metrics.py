@@ -6,10 +6,9 @@ labels (``metrics.records.labels(...)``) costs a lookup, so hot paths fetch thei
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 PREFIX = "streambackup_"
-LATENCY_BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics:
@@ -41,13 +40,6 @@ class Metrics:
             "last_durable_transaction_timestamp_seconds",
             "Publish time of the newest durable transaction, in seconds since 1970 (UTC).",
         )
-        self.commit_seconds = Histogram(
-            PREFIX + "commit_seconds",
-            "Seconds from a batch's fetch until it was durable.",
-            ("topic",),
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
-        )
         self.segments_filed = self._counter(
             "segments_filed", "Journal segments filed into account logs."
         )
@@ -76,7 +68,6 @@ class Metrics:
         )
 
     def _process(self) -> None:
-        self.queue_bytes = self._gauge("queue_bytes", "Bytes of records held in memory.", ("role",))
         self.loop_lag = self._gauge(
             "event_loop_lag_seconds", "How late the event loop's last wake-up was, in seconds."
         )
@@ -84,7 +75,7 @@ class Metrics:
             "disk_free_bytes", "Bytes free on the file system of the backup path."
         )
         self.errors = self._counter(
-            "errors", "Errors that a task survived or ended with.", ("error",)
+            "errors", "Errors that the service survived or ended with.", ("error",)
         )
 
     def _counter(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Counter:

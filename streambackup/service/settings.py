@@ -86,10 +86,6 @@ class WorkerSettings(Section, frozen=True):
     fetch_wait_ms: Annotated[
         int, Meta(description="Milliseconds to wait for records before looking again.", ge=1)
     ] = 100
-    queue_bytes_max: Annotated[
-        int,
-        Meta(description="Bytes of records held in memory, per role, at most.", ge=1_048_576),
-    ] = 64 * 1024 * 1024
     segment_bytes: Annotated[
         int, Meta(description="Bytes after which a journal segment is sealed.", ge=65_536)
     ] = 64 * 1024 * 1024

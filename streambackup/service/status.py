@@ -71,7 +71,7 @@ async def collect_status(
 
     *pending_uploads* and *source_warnings* are known only to the process that works on them.
     """
-    partitions = await _partitions(home, bus, generation)
+    partitions = await partition_statuses(home, bus, generation)
     last_ms, accounts, blobs = await asyncio.to_thread(_stored, home, generation)
     disk = shutil.disk_usage(home.root)
     running = is_locked(home.root)
@@ -98,7 +98,9 @@ async def collect_status(
     )
 
 
-async def _partitions(home: StoreHome, bus: Bus, generation: Generation) -> list[PartitionStatus]:
+async def partition_statuses(
+    home: StoreHome, bus: Bus, generation: Generation
+) -> list[PartitionStatus]:
     """Lag as the bus tells it: what the store's workers acknowledged, against the end."""
     found = []
     topics = {TRANSACTIONS: generation.transactions_topic, BLOBS: generation.blobs_topic}

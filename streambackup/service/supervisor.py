@@ -14,8 +14,11 @@ from enum import StrEnum
 import structlog
 
 from streambackup.bus.port import Bus
+from streambackup.errors import BusError
 from streambackup.events.config import Generation
 from streambackup.journal.life import write_life
+from streambackup.outbox.outbox import Outbox
+from streambackup.outbox.relay import relay
 from streambackup.realtime.blob_worker import BlobWorker
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
@@ -30,8 +33,7 @@ from streambackup.service.generations import (
     open_generation,
 )
 from streambackup.service.settings import Settings
-from streambackup.service.source_part import run_source
-from streambackup.service.status import Status, collect_status
+from streambackup.service.status import Status, collect_status, partition_statuses
 from streambackup.service.store_home import StoreHome, open_store
 from streambackup.service.store_lock import store_lock
 from streambackup.service.wiring import EMBEDDED_PARTITIONS, Workers, open_bus
@@ -39,7 +41,7 @@ from streambackup.sources.maildir.source import MaildirSource
 
 log = structlog.get_logger()
 
-DISK_PROBE_S = 10.0
+LEVELS_EVERY_S = 5.0
 COLLECT_EVERY = 50_000
 """Objects made between two looks of the garbage collector. Batches make many and no cycles."""
 
@@ -116,6 +118,7 @@ class Service:
         self._metrics = Metrics()
         self._blob_handler: BlobWorker | None = None
         self._source: MaildirSource | None = None
+        self._outbox: Outbox | None = None
         self._workers = Workers(
             settings,
             home,
@@ -128,7 +131,7 @@ class Service:
 
     def parts(self, roles: Collection[Role], stack: AsyncExitStack) -> Mapping[str, Part]:
         """What has to run for *roles*; what they need until the end is left on *stack*."""
-        parts: dict[str, Part] = {"loop": self._watch_loop, "disk": self._watch_disk}
+        parts: dict[str, Part] = {"loop": self._watch_loop, "levels": self._watch_levels}
         if Role.ACCOUNT in roles:
             account = self._workers.account_handler(stack.enter_context(filing_process()))
             parts["account"] = lambda stop: self._workers.run_handler(account, stop)
@@ -151,7 +154,9 @@ class Service:
 
     async def _run_source(self, source: MaildirSource, stop: asyncio.Event) -> None:
         async with self._workers.outbox(source.name) as outbox:
-            await run_source(source, outbox, self._metrics, stop)
+            self._outbox = outbox
+            observed = self._metrics.observations.labels(source.name).inc
+            await relay(source, outbox, stop, observed=observed)
 
     async def status(self) -> Status:
         """What ``/status`` and the command of that name show."""
@@ -168,9 +173,21 @@ class Service:
     async def _watch_loop(self, stop: asyncio.Event) -> None:
         await watch_loop(stop, clock=self._clock, report=self._metrics.loop_lag.set)
 
-    async def _watch_disk(self, stop: asyncio.Event) -> None:
+    async def _watch_levels(self, stop: asyncio.Event) -> None:
+        """Keep the gauges of lag, disk and outbox current; a bus that is away is counted."""
         while not stop.is_set():
-            usage = await asyncio.to_thread(shutil.disk_usage, self._home.root)
-            self._metrics.disk_free.set(usage.free)
+            try:
+                await self._measure_levels()
+            except BusError as error:
+                self._metrics.errors.labels(type(error).__name__).inc()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), DISK_PROBE_S)
+                await asyncio.wait_for(stop.wait(), LEVELS_EVERY_S)
+
+    async def _measure_levels(self) -> None:
+        usage = await asyncio.to_thread(shutil.disk_usage, self._home.root)
+        self._metrics.disk_free.set(usage.free)
+        if self._source is not None and self._outbox is not None:
+            waiting = await self._outbox.waiting()
+            self._metrics.outbox_queue.labels(self._source.name).set(waiting)
+        for at in await partition_statuses(self._home, self._bus, self._generation):
+            self._metrics.lag.labels(at.topic, str(at.partition)).set(at.lag)
