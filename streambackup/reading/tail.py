@@ -53,13 +53,18 @@ class Tail:
 
     def filed_events(self) -> list[PartitionEvent]:
         """The partition log: filed gaps, markers and quarantined records, each once."""
-        events: dict[tuple[int, str], PartitionEvent] = {}
-        if not self._path.directory.is_dir():
-            return []
-        for file in sorted(self._path.directory.glob(PARTITION_LOG)):
-            for event in decode_events(file.read_bytes()):
-                if isinstance(event, Unreadable):
-                    self.findings.append(note_unreadable(event, file))
-                else:
-                    events[event.position.offset, event.kind] = event
-        return [events[key] for key in sorted(events)]
+        return filed_events(self._path, self.findings)
+
+
+def filed_events(path: PartitionPath, findings: list[Finding]) -> list[PartitionEvent]:
+    """A partition's filed gaps, markers and quarantined records, each once, in order."""
+    events: dict[tuple[int, str], PartitionEvent] = {}
+    if not path.directory.is_dir():
+        return []
+    for file in sorted(path.directory.glob(PARTITION_LOG)):
+        for event in decode_events(file.read_bytes()):
+            if isinstance(event, Unreadable):
+                findings.append(note_unreadable(event, file))
+            else:
+                events[event.position.offset, event.kind] = event
+    return [events[key] for key in sorted(events)]

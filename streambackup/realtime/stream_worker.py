@@ -103,6 +103,8 @@ class StreamWorker:
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
+        self.joined = False
+        """Whether it takes part in its group, with or without a partition of its own."""
         self._turns: dict[TopicPartition, Turn] = {}
         self._waiting: dict[TopicPartition, tuple[Life, float]] = {}
         self._work: asyncio.Future[list[Outcome]] | None = None
@@ -114,6 +116,7 @@ class StreamWorker:
             StreamBackupError: the bus or the disk failed in a way that only a restart can answer.
         """
         consumer = await self._bus.consumer([self._topic], group=self._group, ownership=self)
+        self.joined = True
         try:
             while not stop.is_set():
                 batches = await self._fetch(consumer)

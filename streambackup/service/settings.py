@@ -119,7 +119,7 @@ class BlobSettings(Section, frozen=True):
             "given up.",
             ge=1_048_576,
         ),
-    ] = 1024 * 1024 * 1024
+    ] = 64 * 1024 * 1024
 
 
 class MaildirSettings(Section, frozen=True):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -13,18 +14,20 @@ import msgspec
 from streambackup.blobs.index import DigestIndex
 from streambackup.bus.port import Bus, TopicPartition
 from streambackup.domain.instant import format_instant
+from streambackup.domain.partition_event import PartitionEventKind
 from streambackup.events.config import Generation
 from streambackup.journal.cover import find_cover
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import list_accounts
-from streambackup.realtime.blob_partition import PendingUpload
+from streambackup.reading.tail import filed_events
 from streambackup.service.generations import BLOBS, TRANSACTIONS
+from streambackup.service.held_uploads import HeldUpload, find_held_uploads
 from streambackup.service.settings import Settings
 from streambackup.service.store_home import StoreHome
 from streambackup.service.store_lock import is_locked
 from streambackup.service.wiring import group_name
 
-MB = 1024 * 1024
+MB = 1_000_000
 
 
 class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +55,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     blobs: int
     blob_bytes: int
     blob_stored_bytes: int
-    pending_uploads: list[PendingUpload]
+    gaps: int
+    quarantined: int
+    held_uploads: list[HeldUpload]
     disk_free_bytes: int
     disk_total_bytes: int
     warnings: list[str]
@@ -64,15 +69,21 @@ async def collect_status(
     bus: Bus,
     generation: Generation,
     *,
-    pending_uploads: Sequence[PendingUpload] = (),
     source_warnings: Sequence[str] = (),
 ) -> Status:
     """Look at everything; works with a running service and without one.
 
-    *pending_uploads* and *source_warnings* are known only to the process that works on them.
+    *source_warnings* are known only to the process that runs the sources.
     """
     partitions = await partition_statuses(home, bus, generation)
+    behind = [
+        (TopicPartition(at.topic, at.partition), at.position)
+        for at in partitions
+        if at.lag and at.topic == generation.blobs_topic
+    ]
+    held = await find_held_uploads(bus, behind)
     last_ms, accounts, blobs = await asyncio.to_thread(_stored, home, generation)
+    gaps, quarantined = await asyncio.to_thread(_events, home, generation)
     disk = shutil.disk_usage(home.root)
     running = is_locked(home.root)
     status = Status(
@@ -88,7 +99,9 @@ async def collect_status(
         blobs=blobs[0],
         blob_bytes=blobs[1],
         blob_stored_bytes=blobs[2],
-        pending_uploads=list(pending_uploads),
+        gaps=gaps,
+        quarantined=quarantined,
+        held_uploads=held,
         disk_free_bytes=disk.free,
         disk_total_bytes=disk.total,
         warnings=[],
@@ -142,6 +155,18 @@ def _stored(home: StoreHome, generation: Generation) -> tuple[int, int, tuple[in
     return last_ms, accounts, (count, size, stored)
 
 
+def _events(home: StoreHome, generation: Generation) -> tuple[int, int]:
+    """Gaps and quarantined records of the generation, as far as they are filed."""
+    kinds = Counter(
+        event.kind
+        for partition in range(generation.partitions)
+        for event in filed_events(
+            PartitionPath(home.root, generation.generation, TRANSACTIONS, partition), []
+        )
+    )
+    return kinds[PartitionEventKind.GAP], kinds[PartitionEventKind.QUARANTINE]
+
+
 def _warnings(settings: Settings, status: Status) -> list[str]:
     found = []
     if not status.running:
@@ -149,9 +174,16 @@ def _warnings(settings: Settings, status: Status) -> list[str]:
     free_mb = status.disk_free_bytes // MB
     if free_mb < settings.disk.free_warning_mb:
         found.append(f"only {free_mb} MB are free on the file system of {status.path}")
-    for upload in status.pending_uploads:
+    if status.gaps:
         found.append(
-            f"upload {upload.upload} of {upload.digest} holds partition {upload.partition} of blobs "
-            f"at offset {upload.first_offset}: {upload.received} of {upload.total} bytes came"
+            f"{status.gaps} gaps: records were gone from the bus before they were read; "
+            "'streambackup account show' names the accounts' doubts"
+        )
+    if status.quarantined:
+        found.append(f"{status.quarantined} records could not be used and are in quarantine")
+    for held in status.held_uploads:
+        found.append(
+            f"upload {held.upload} of {held.digest} holds partition {held.partition} of blobs at "
+            f"offset {held.offset}: {held.received} of {held.total} bytes came"
         )
     return found

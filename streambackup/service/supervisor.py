@@ -19,7 +19,7 @@ from streambackup.events.config import Generation
 from streambackup.journal.life import write_life
 from streambackup.outbox.outbox import Outbox
 from streambackup.outbox.relay import relay
-from streambackup.realtime.blob_worker import BlobWorker
+from streambackup.realtime.stream_worker import Handler, StreamWorker
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
@@ -116,7 +116,7 @@ class Service:
         self._generation = generation
         self._clock = clock
         self._metrics = Metrics()
-        self._blob_handler: BlobWorker | None = None
+        self._running: dict[Role, StreamWorker] = {}
         self._source: MaildirSource | None = None
         self._outbox: Outbox | None = None
         self._workers = Workers(
@@ -134,11 +134,11 @@ class Service:
         parts: dict[str, Part] = {"loop": self._watch_loop, "levels": self._watch_levels}
         if Role.ACCOUNT in roles:
             account = self._workers.account_handler(stack.enter_context(filing_process()))
-            parts["account"] = lambda stop: self._workers.run_handler(account, stop)
+            parts["account"] = self._add_worker(Role.ACCOUNT, account)
         if Role.BLOB in roles:
             threads = stack.enter_context(ThreadPoolExecutor(self._settings.blobs.threads))
-            blob = self._blob_handler = self._workers.blob_handler(threads)
-            parts["blob"] = lambda stop: self._workers.run_handler(blob, stop)
+            blob = self._workers.blob_handler(threads)
+            parts["blob"] = self._add_worker(Role.BLOB, blob)
         trees = self._settings.sources.maildir
         if Role.SOURCE in roles and trees:
             source = self._source = self._workers.maildir_source(trees)
@@ -147,10 +147,22 @@ class Service:
         address = parse_listen(http.listen, allow_remote=http.allow_remote)
         if address is not None:
             endpoints = Endpoints(
-                address, metrics=self._metrics, ready=lambda: (), status=self.status
+                address, metrics=self._metrics, ready=self._not_ready, status=self.status
             )
             parts["http"] = endpoints.run
         return parts
+
+    def _add_worker(self, role: Role, handler: Handler) -> Part:
+        worker = self._running[role] = self._workers.stream_worker(handler)
+        return worker.run
+
+    def _not_ready(self) -> list[str]:
+        """Why the service does not work yet, for each role that does not."""
+        return [
+            f"the {role} worker has not joined its group"
+            for role, worker in self._running.items()
+            if not worker.joined
+        ]
 
     async def _run_source(self, source: MaildirSource, stop: asyncio.Event) -> None:
         async with self._workers.outbox(source.name) as outbox:
@@ -160,13 +172,11 @@ class Service:
 
     async def status(self) -> Status:
         """What ``/status`` and the command of that name show."""
-        handler = self._blob_handler
         return await collect_status(
             self._settings,
             self._home,
             self._bus,
             self._generation,
-            pending_uploads=handler.pending_uploads() if handler else (),
             source_warnings=self._source.warnings if self._source else (),
         )
 

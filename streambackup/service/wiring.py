@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
@@ -152,13 +151,13 @@ class Workers:
         async with sending as sender:
             yield sender.outbox
 
-    async def run_handler(self, handler: Handler, stop: asyncio.Event) -> None:
-        """Consume the handler's topic as its group until *stop*."""
+    def stream_worker(self, handler: Handler) -> StreamWorker:
+        """The worker that consumes the handler's topic as its group."""
         topic = {
             "mailbox.transactions": self._generation.transactions_topic,
             "mailbox.blobs": self._generation.blobs_topic,
         }[handler.journal_topic]
-        worker = StreamWorker(
+        return StreamWorker(
             handler,
             bus=self._bus,
             topic=topic,
@@ -178,7 +177,6 @@ class Workers:
             clock=self._clock,
             metrics=self._metrics,
         )
-        await worker.run(stop)
 
 
 def group_name(store: str, journal_topic: str) -> str:
