@@ -30,12 +30,17 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
 
 
+def encode_life(life: Life) -> bytes:
+    """What a generation's file holds."""
+    return msgspec.json.format(msgspec.json.encode(life)) + b"\n"
+
+
 def write_life(root: Path, life: Life, disk: Disk) -> None:
     """Note a generation before anything of it is journalled; repeating it changes nothing."""
     directory = root / "journal" / life.generation
     disk.ensure_directories(directory)
     if not (directory / LIFE_FILE).exists():
-        disk.replace(directory / LIFE_FILE, msgspec.json.format(msgspec.json.encode(life)) + b"\n")
+        disk.replace(directory / LIFE_FILE, encode_life(life))
 
 
 def read_lives(root: Path) -> list[Life]:

@@ -41,10 +41,14 @@ class FiledMark(msgspec.Struct, frozen=True):
 NOTHING_FILED = FiledMark(0, None, 0, 0)
 
 
+def encode_mark(mark: FiledMark) -> bytes:
+    """What a mark's file holds."""
+    return msgspec.json.encode(msgspec.structs.replace(mark, check=mark.checksum()))
+
+
 def write_mark(path: PartitionPath, epoch: EpochName, mark: FiledMark, disk: Disk) -> None:
     """Durable on return; all of it or none."""
-    checked = msgspec.structs.replace(mark, check=mark.checksum())
-    disk.replace(path.directory / f"{epoch}.filed", msgspec.json.encode(checked))
+    disk.replace(path.directory / f"{epoch}.filed", encode_mark(mark))
 
 
 def mark_files(path: PartitionPath) -> list[tuple[EpochName, Path]]:
