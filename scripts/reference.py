@@ -16,6 +16,7 @@ from rich.console import Console
 
 from streambackup import errors
 from streambackup.cli.main import BROKEN_PIPE_EXIT_CODE, COMMANDS, build_app
+from streambackup.events.schema import schema_text
 from streambackup.runtime.metrics import Metrics
 from streambackup.service.settings import Section, Settings
 from streambackup.service.settings_loading import CONFIG_PATHS, CONFIG_VARIABLE, environment_name
@@ -26,12 +27,13 @@ TYPES = {int: "whole number", float: "number", str: "text", bool: "`true`, `fals
 
 
 def pages() -> dict[Path, str]:
-    """Every page with its text."""
+    """Every page with its text, and the schema of events."""
     made = {"settings": settings_page(), "metrics": metrics_page(), "cli": cli_page()}
-    return {
+    found = {
         DOCS / f"{name}.md": "\n".join([MADE_BY, "", *lines]).rstrip() + "\n"
         for name, lines in made.items()
     }
+    return found | {DOCS / "events.schema.json": schema_text()}
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The published contract as JSON Schema: ``scripts/schema`` writes it to ``docs/``."""
+"""The published contract as JSON Schema: ``scripts/reference`` writes it to ``docs/``."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def event_schema() -> dict[str, Any]:
     }
 
 
-def schema_text() -> bytes:
+def schema_text() -> str:
     """What ``docs/events.schema.json`` must hold."""
-    return msgspec.json.format(msgspec.json.encode(event_schema())) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(event_schema())).decode() + "\n"
 
 
 def _describe_state(put: dict[str, Any]) -> None:
