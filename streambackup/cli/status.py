@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Iterator
 
 from streambackup.cli.common import NOTHING_SAID, Common
-from streambackup.cli.render import write_document
+from streambackup.cli.render import note, write_document
 from streambackup.runtime.clock import SystemClock
+from streambackup.service.ask_service import ask_service
+from streambackup.service.endpoints import parse_listen
 from streambackup.service.generations import open_generation
 from streambackup.service.settings import Settings
 from streambackup.service.status import Status, collect_status
 from streambackup.service.store_home import find_store
+from streambackup.service.store_lock import is_locked
 from streambackup.service.wiring import open_bus
 
 MB = 1_000_000
@@ -26,7 +29,15 @@ def status(*, common: Common = NOTHING_SAID) -> None:
 
 
 async def _collect(settings: Settings) -> Status:
+    """What the running service says of itself, or what can be seen without one."""
     home = find_store(settings.store)
+    http = settings.http
+    address = parse_listen(http.listen, allow_remote=http.allow_remote)
+    if address is not None and is_locked(home.root):
+        answer = await ask_service(address, home.config.store)
+        if answer is not None:
+            return answer
+        note(f"the service does not answer on {http.listen}: what its sources say is not shown")
     bus = open_bus(settings, SystemClock())
     try:
         return await collect_status(settings, home, bus, await open_generation(bus))

@@ -1,0 +1,30 @@
+"""Asking the service that runs on this machine how it is."""
+
+from __future__ import annotations
+
+import aiohttp
+import msgspec
+
+from streambackup.service.endpoints import Address
+from streambackup.service.status import Status
+
+PATIENCE_S = 3.0
+
+
+async def ask_service(address: Address, store: str) -> Status | None:
+    """What the service of *store* at *address* says; None where none answers, or another store's.
+
+    An address that listens everywhere is asked on loopback.
+    """
+    host = "127.0.0.1" if address.host in ("0.0.0.0", "::") else address.host  # noqa: S104 (compared)
+    host = f"[{host}]" if ":" in host else host
+    timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"http://{host}:{address.port}/status") as response,
+        ):
+            status = msgspec.json.decode(await response.read(), type=Status)
+    except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError):
+        return None
+    return status if status.store == store else None
