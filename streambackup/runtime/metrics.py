@@ -6,7 +6,15 @@ labels (``metrics.records.labels(...)``) costs a lookup, so hot paths fetch thei
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    disable_created_metrics,
+    generate_latest,
+)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 PREFIX = "streambackup_"
 
