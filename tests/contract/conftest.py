@@ -2,4 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.bus_contract", "tests.contract.source_contract")
+pytest.register_assert_rewrite(
+    "tests.contract.bus_contract",
+    "tests.contract.bus_consumer_contract",
+    "tests.contract.bus_rig",
+    "tests.contract.source_contract",
+)

@@ -11,7 +11,8 @@ from streambackup.bus.embedded import EmbeddedBus, Limits
 from streambackup.bus.port import TopicPartition
 from streambackup.bus.topics import LOCAL_RECORD_BYTES_MAX
 from streambackup.runtime.clock import SystemClock
-from tests.contract.bus_contract import BusContract, Owner, Rig
+from tests.contract.bus_contract import BusContract
+from tests.contract.bus_rig import Owner, Rig
 
 FORGETFUL = Limits(passed_ms=-1)  # what all groups passed goes at the next acknowledgement
 

@@ -11,7 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from streambackup.bus.kafka import KafkaBus, KafkaSettings
 from streambackup.bus.port import TopicPartition
 from streambackup.runtime.clock import SystemClock
-from tests.contract.bus_contract import BusContract, Rig
+from tests.contract.bus_contract import BusContract
+from tests.contract.bus_rig import Rig
 
 pytestmark = pytest.mark.kafka
 

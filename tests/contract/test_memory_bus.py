@@ -8,7 +8,8 @@ from streambackup.bus.port import TopicPartition
 from streambackup.bus.topics import LOCAL_RECORD_BYTES_MAX
 from streambackup.runtime.clock import SystemClock
 from streambackup.testing.memory_bus import MemoryBus
-from tests.contract.bus_contract import BusContract, Rig, fetch_until, lost_position, numbered
+from tests.contract.bus_contract import BusContract
+from tests.contract.bus_rig import Rig, fetch_until, lost_position, numbered
 
 
 class MemoryRig(Rig):

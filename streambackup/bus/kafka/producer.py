@@ -42,6 +42,7 @@ class KafkaProducer:
                 try:
                     offsets = await sending.send(records, batches, now_ms=self._clock.now_ms())
                 except BaseException:
+                    self._topics.forget()  # they may not be what they were
                     await self._abandon(sending)
                     raise
         return _places(batches, offsets)
@@ -55,7 +56,6 @@ class KafkaProducer:
     async def _abandon(self, sending: Sending) -> None:
         if self._sending is sending:
             self._sending = None
-        self._topics.forget()  # whatever went wrong, they may not be what they were
         await sending.abandon()
 
     async def close(self) -> None:

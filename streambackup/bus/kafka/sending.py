@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import ProducerClosed
+from aiokafka.errors import ProducerClosed, UnknownTopicOrPartitionError
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
 from streambackup.bus.kafka.connection import KafkaSettings, connection
@@ -65,9 +66,7 @@ class Sending:
                     record = records[index]
                     builder.append(timestamp=now_ms, key=record.key, value=record.value)
                 assert builder.record_count() == len(batch.indexes)
-                answer = await self._client.send_batch(
-                    builder, batch.topic, partition=batch.partition
-                )
+                answer = await self._hand_over(builder, batch)
                 answers.append(answer)
                 self._awaited.add(answer)
                 await asyncio.sleep(0)  # no step on the loop is longer than one batch
@@ -76,6 +75,16 @@ class Sending:
             self._awaited.difference_update(answers)
             for answer in answers:
                 _forget(answer)
+
+    async def _hand_over(
+        self, builder: BatchBuilder, batch: Batch
+    ) -> asyncio.Future[RecordMetadata]:
+        if batch.partition not in await self._client.partitions_for(batch.topic):
+            raise UnknownTopicOrPartitionError(f"{batch.topic}/{batch.partition}")  # made anew
+        answer: asyncio.Future[RecordMetadata] = await self._client.send_batch(
+            builder, batch.topic, partition=batch.partition
+        )
+        return answer
 
     async def abandon(self) -> None:
         """Close without delivering what is held, which aiokafka's own ``stop`` would do first, for

@@ -70,13 +70,16 @@ class KafkaTopics:
         Raises:
             TopicError: one does not exist.
         """
-        unknown = [topic for topic in topics if topic not in self._known]
+        known = {topic: self._known[topic] for topic in topics if topic in self._known}
+        unknown = [topic for topic in topics if topic not in known]
         if unknown:
-            self._known |= await self.describe(unknown)
+            found = await self.describe(unknown)
+            self._known |= found
+            known |= found
         for topic in topics:
-            if topic not in self._known:
+            if topic not in known:
                 raise missing_topic(topic)
-        return self._known
+        return known
 
     def forget(self) -> None:
         """Ask again: something went wrong, and topics may not be what they were."""
