@@ -1,0 +1,190 @@
+"""A store in a directory, worked on by a real service process and by the real command line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streambackup.coherency.check import CheckReport, check_store
+from streambackup.reading.store_reader import StoreReader
+from tests.support.running import Running
+
+PROGRAM = Path(sys.executable).with_name("streambackup")
+LIMIT_S = 50
+
+
+class Answer(NamedTuple):
+    """What a command said."""
+
+    code: int
+    output: bytes
+    errors: str
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.output)
+
+    @property
+    def text(self) -> str:
+        return self.output.decode()
+
+
+class Backup:
+    """A store below *root*, its settings file beside it; ``via`` stands before every command."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        maildirs: Mapping[str, Path] | None = None,
+        settings: Mapping[str, str | int] | None = None,
+        via: Sequence[str] = (),
+        store: Path | None = None,
+    ) -> None:
+        root.mkdir(exist_ok=True)
+        self.root = root
+        self.path = store or root / "store"
+        self._via = via
+        self._config = root / "streambackup.toml"
+        self._config.write_text(
+            _toml(
+                {
+                    "store.path": str(self.path),
+                    "http.listen": "127.0.0.1:0",
+                    "worker.segment_age_s": 1,
+                    **(settings or {}),
+                },
+                maildirs or {},
+            )
+        )
+
+    def ask(self, *words: object, code: int = 0, stdin: bytes = b"") -> Answer:
+        """Run a command to its end and expect its exit code."""
+        done = subprocess.run(
+            self.command(*words),
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=LIMIT_S,
+            env=clean_environment(self.root),
+            cwd=self.root,
+        )
+        answer = Answer(done.returncode, done.stdout, done.stderr.decode())
+        assert answer.code == code, f"{words}: {answer.errors}{answer.text}"
+        return answer
+
+    def json(self, *words: object, code: int = 0) -> Any:
+        """What a command answers with ``--json``."""
+        return self.ask(*words, "--json", code=code).json
+
+    def command(self, *words: object) -> list[str]:
+        return [*self._via, str(PROGRAM), *map(str, words), "--config", str(self._config)]
+
+    def init(self, *options: object) -> Backup:
+        self.ask("init", *options)
+        return self
+
+    def publish(
+        self,
+        lines: Iterable[Mapping[str, object]],
+        *,
+        files: Mapping[str, bytes] | None = None,
+        code: int = 0,
+    ) -> list[Any]:
+        """Publish *lines*, which may name *files*; what became of each."""
+        folder = self.root / "published"
+        folder.mkdir(exist_ok=True)
+        for name, content in (files or {}).items():
+            (folder / name).write_bytes(content)
+        file = folder / "lines.jsonl"
+        file.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+        return list(self.json("publish", file, code=code))
+
+    @contextlib.contextmanager
+    def service(self, *words: object, notes: Collection[str] = ()) -> Iterator[Running]:
+        """A service process inside the block. At the block's end it is told to stop, unless it was
+        killed; then the store has no fault, and after a clean stop no note beside *notes*.
+        """
+        log = self.root / "service.log"
+        with Running(self.command("run", *words), clean_environment(self.root), log) as running:
+            yield running
+            clean = running.alive
+            if clean:
+                running.stop()
+        self.expect_sound(notes=notes if clean else None)
+
+    def expect_sound(self, *, notes: Collection[str] | None = ()) -> CheckReport:
+        """The store has no fault, and no note but those of the classes *notes* (None: any)."""
+        report = check_store(self.path)
+        expected = {f.finding for f in report.notes} if notes is None else set(notes)
+        assert {f.finding for f in report.findings} == expected, report.findings
+        return report
+
+    def recorded(
+        self,
+        lines: Sequence[Mapping[str, object]],
+        *,
+        files: Mapping[str, bytes] | None = None,
+        notes: Collection[str] = (),
+    ) -> list[str]:
+        """Publish *lines*, have a service record them all, and stop it; their transactions."""
+        with self.service(notes=notes) as running:
+            published = self.publish(lines, files=files)
+            running.wait_until_caught_up()
+        return [one["transaction"] for one in published]
+
+    def reader(self) -> StoreReader:
+        """A new view of the store, in this process."""
+        return StoreReader(self.path)
+
+    def copy(self, name: str) -> Backup:
+        """The store as it is now, copied with plain tools into a place of its own."""
+        root = self.root / name
+        shutil.copytree(self.path, root / "store")
+        return Backup(root)
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """The environment without settings of ours."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("STREAMBACKUP_")}
+    return {**kept, "HOME": str(home), "LANG": "C.UTF-8"}
+
+
+def tree_of(root: Path) -> dict[str, bytes]:
+    """Every file below *root* with its bytes."""
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def names_of(root: Path, wanted: Callable[[Path], bool] = Path.is_file) -> set[str]:
+    """What is below *root*, by its path there."""
+    return {str(p.relative_to(root)) for p in root.rglob("*") if wanted(p)}
+
+
+def _toml(settings: Mapping[str, str | int], maildirs: Mapping[str, Path]) -> str:
+    lines = []
+    for key, value in settings.items():
+        section, _, name = key.rpartition(".")
+        lines.append(f"[{section}]\n{name} = {msgspec.json.encode(value).decode()}\n")
+    for account, path in maildirs.items():
+        lines.append(f'[[sources.maildir]]\npath = "{path}"\naccount = "{account}"\n')
+    return "".join(_joined(lines))
+
+
+def _joined(lines: list[str]) -> Iterable[str]:
+    """TOML takes each table once."""
+    tables: dict[str, list[str]] = {}
+    for line in lines:
+        head, _, body = line.partition("\n")
+        if head.startswith("[["):
+            tables[line] = []
+        else:
+            tables.setdefault(head + "\n", []).append(body)
+    return (head + "".join(bodies) for head, bodies in tables.items())
