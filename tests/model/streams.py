@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from hypothesis import strategies as st
@@ -61,7 +61,7 @@ class _Writer:
         return self._draw(st.sampled_from(values))
 
     def step(self) -> None:
-        kind = self._draw(st.integers(0, 39))
+        kind = self._draw(st.integers(0, 39 if self._sent else 23))
         if kind < 18:
             self._send(self._put())
         elif kind < 21:
@@ -74,7 +74,7 @@ class _Writer:
             self._marker()
         elif kind < 32:
             self._junk()
-        elif self._sent:
+        else:
             self._again(conflict=kind >= 38)
 
     def _send(self, event: Change) -> None:
@@ -157,3 +157,29 @@ def streams(draw: st.DrawFn, *, max_size: int = 16) -> list[MemoryRecord]:
 def cuts(records: Sequence[MemoryRecord]) -> st.SearchStrategy[set[int]]:
     """Where batches end: any set of offsets."""
     return st.sets(st.integers(0, max(len(records) - 1, 0)))
+
+
+class Epoch(NamedTuple):
+    """What one owner journalled: records *first* to *next*, cut into batches at *cuts*."""
+
+    number: int
+    first: int
+    next: int
+    cuts: set[int]
+
+
+@st.composite
+def epochs(draw: st.DrawFn, records: int, *, max_size: int = 4) -> list[Epoch]:
+    """Up to *max_size* epochs that cover all *records* together, each taking over at or before the
+    end of what is covered, as owners do; some share a number.
+    """
+    written: list[Epoch] = []
+    end = 0
+    while end < records:
+        last = len(written) == max_size - 1
+        next_ = records if last else draw(st.integers(end + 1, records))
+        first = draw(st.integers(0, end))
+        cut_at = draw(st.sets(st.integers(first, next_ - 1)))
+        written.append(Epoch(draw(st.integers(1, len(written) + 1)), first, next_, cut_at))
+        end = next_
+    return written
