@@ -12,13 +12,14 @@ from pathlib import Path
 from streambackup.errors import NoSpaceError, StoreError
 from streambackup.journal.payload import MetBlob, StoredBlob
 
-_SCHEMA = """
+FORMAT = 1
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS digests (
     digest TEXT PRIMARY KEY, size INTEGER NOT NULL, stored_size INTEGER NOT NULL,
     last_offset INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS applied (segment TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
-PRAGMA user_version = 1;
+PRAGMA user_version = {FORMAT};
 """
 _LOOK_UP_AT_ONCE = 500
 
@@ -38,9 +39,11 @@ class DigestIndex:
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = OFF")
-        database.executescript(_SCHEMA)
+        try:
+            _prepare(database)
+        except sqlite3.DatabaseError:
+            database.close()
+            raise
         self._file.chmod(0o600)
         return database
 
@@ -117,3 +120,12 @@ class DigestIndex:
                 f"the digest index {self._file} failed: {error}",
                 hint="It is a cache: stop the service, delete the file, start again.",
             ) from error
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    (found,) = database.execute("PRAGMA user_version").fetchone()
+    if found not in {0, FORMAT}:
+        raise sqlite3.DatabaseError(f"the index is of format {found}")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = OFF")
+    database.executescript(_SCHEMA)

@@ -14,7 +14,7 @@ import msgspec
 from streambackup.blobs.assembly import Assembly
 from streambackup.blobs.compression import CompressionSettings
 from streambackup.blobs.index import DigestIndex
-from streambackup.blobs.loose import LooseWriter
+from streambackup.blobs.loose import LooseBlobs, LooseWriter
 from streambackup.bus.port import Record
 from streambackup.errors import InvalidEventError
 from streambackup.events.blob import BlobEvent, Chunk
@@ -86,6 +86,7 @@ class BlobPartition:
         self.index = index
         self.began_ms = began_ms
         self.writer = LooseWriter(root, f"{owner.path.partition}-{owner.epoch}", disk)
+        self._blobs = LooseBlobs(root)
         self._settings = settings
         self._uploads: dict[tuple[str, str], Assembly] = {}
         self._uncovered: deque[tuple[int, LastRecord]] = deque()
@@ -161,11 +162,13 @@ class BlobPartition:
                 )
 
     def fresh(self) -> list[Finished]:
-        """Finished uploads of digests not stored yet, each digest once; the others are
-        noted as met.
+        """Finished uploads of digests not stored yet; the others are noted as met.
+
+        A blob that is known and gone is stored again: publishing its content is its cure.
         """
         finished, self._finished = self._finished, []
         known = self.index.known([one.digest for one in finished])
+        known = {digest for digest in known if self._blobs.exists(digest)}
         fresh = []
         for one in finished:
             if one.digest in known:
@@ -195,7 +198,8 @@ class BlobPartition:
             last = self._uncovered.popleft()[1]
         blobs = Blobs(self._stored, self._met, self._given_up, self._quarantined)
         self._clear()
-        if position == self.owner.position and not (blobs.stored or blobs.met or blobs.quarantined):
+        said = blobs.stored or blobs.met or blobs.given_up or blobs.quarantined
+        if position == self.owner.position and not said:
             return None
         return Batch(blobs, position, last)
 

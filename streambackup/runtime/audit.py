@@ -108,12 +108,15 @@ class AuditLog:
             items_count=len(concerned.items),
         )
         try:
+            is_new = not self._path.exists()
             file = self._disk.append(self._path)
             try:
                 file.write(msgspec.json.encode(complete, enc_hook=str) + b"\n")
                 file.sync()
             finally:
                 file.close()
+            if is_new:
+                self._disk.sync_directory(self._path.parent)
         except (StoreError, FileNotFoundError) as error:
             raise StoreError(
                 f"the audit log {self._path} cannot be written, so nothing is shown",

@@ -1,0 +1,54 @@
+"""The digest index is a cache: what it cannot use it makes anew."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from streambackup.blobs.index import FORMAT, DigestIndex
+from streambackup.domain.digest import digest_of
+from streambackup.journal.payload import StoredBlob
+
+DIGEST = digest_of(b"")
+
+
+def filled(file: Path) -> None:
+    index = DigestIndex(file)
+    index.apply([StoredBlob(DIGEST, 0, 0, 0)], [], "segment", 10)
+    index.close()
+
+
+def known(file: Path) -> set[str]:
+    index = DigestIndex(file)
+    try:
+        return index.known([DIGEST])
+    finally:
+        index.close()
+
+
+def test_what_it_was_told_is_known_after_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "blobs-0.sqlite"
+    filled(file)
+
+    assert known(file) == {DIGEST}
+
+
+def test_one_of_another_format_is_made_anew(tmp_path: Path) -> None:
+    file = tmp_path / "blobs-0.sqlite"
+    filled(file)
+    with closing(sqlite3.connect(file)) as database:
+        database.execute(f"PRAGMA user_version = {FORMAT + 1}")
+
+    assert known(file) == set()
+
+
+@pytest.mark.parametrize("damage", [b"no database at all", b"SQLite format 3\0" * 50])
+def test_a_damaged_one_is_made_anew(tmp_path: Path, damage: bytes) -> None:
+    file = tmp_path / "blobs-0.sqlite"
+    filled(file)
+    file.write_bytes(damage)
+
+    assert known(file) == set()
