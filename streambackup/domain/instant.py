@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from streambackup.errors import UsageError
 
-EXAMPLES = "2026-11-21T14:03:22.123Z, '2026-11-21 14:03', '2h ago', now, or 1795269802123 (ms)"
+EXAMPLES = "2026-11-21T14:03:22.123Z, '2026-11-21 14:03', '2h ago', yesterday, or 1795269802123"
+_DAYS_BACK = {"today": 0, "yesterday": 1}
 _EPOCH_MS = re.compile(r"^\d{12,16}$", re.ASCII)
 _AGO = re.compile(r"^(\d{1,9})\s*(ms|s|m|h|d|w)\s+ago$", re.ASCII)
 _ISO = re.compile(
@@ -28,9 +29,9 @@ class Instant(NamedTuple):
 
 
 def parse_instant(text: str, *, now_ms: int, zone: tzinfo | None = None) -> Instant:
-    """The instant that *text* names: ISO 8601 with or without zone, ms since the epoch, or before
-    *now_ms* (``90m ago``). Without a zone it is read in *zone* (None: the machine's); finer than a
-    ms is cut off.
+    """The instant that *text* names: ISO 8601 with or without zone, ms since the epoch, before
+    *now_ms* (``90m ago``), or a day's beginning (``yesterday``). Without a zone it is read in
+    *zone* (None: the machine's); finer than a ms is cut off.
 
     Raises:
         UsageError: it names none, or one that *zone* skips.
@@ -43,6 +44,9 @@ def parse_instant(text: str, *, now_ms: int, zone: tzinfo | None = None) -> Inst
     ago = _AGO.match(words)
     if ago:
         return Instant(max(0, now_ms - int(ago[1]) * _UNIT_MS[ago[2]]))
+    if words in _DAYS_BACK:
+        day = _local_day(now_ms, zone) - timedelta(days=_DAYS_BACK[words])
+        return _in_zone(day, zone)
     if not _ISO.match(words):
         raise _unreadable(text)
     try:
@@ -59,6 +63,12 @@ def format_instant(time_ms: int) -> str:
         return str(time_ms)
     moment = _EPOCH + timedelta(milliseconds=time_ms)
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _local_day(now_ms: int, zone: tzinfo | None) -> datetime:
+    """The beginning of the day of *now_ms* in *zone*, without naming the zone."""
+    local = (_EPOCH + timedelta(milliseconds=now_ms)).astimezone(zone)
+    return local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 
 
 def _in_zone(found: datetime, zone: tzinfo | None) -> Instant:

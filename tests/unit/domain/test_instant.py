@@ -52,9 +52,14 @@ def test_before_now() -> None:
     assert parse("999999999w ago").time_ms == 0
 
 
+def test_a_day_begins_at_its_midnight_here() -> None:
+    assert parse("today") == parse("2026-11-21")
+    assert parse("yesterday") == parse("2026-11-20")
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "yesterday", "2026-13-01", "20261121", "0", "2026-11-21T25:00", "2026-11-21 14", "٣h ago"],
+    ["", "soon", "2026-13-01", "20261121", "0", "2026-11-21T25:00", "2026-11-21 14", "٣h ago"],
 )  # fmt: skip
 def test_an_unreadable_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(UsageError) as caught:
