@@ -19,6 +19,9 @@ HELD_BYTES_MAX = 1024 * 1024
 a file at once.
 """
 
+BEGINNING_BYTES = 64 * 1024
+"""A bigger blob's form is decided by this much of it, however small its chunks are."""
+
 
 class Assembly:
     """One upload on its way. Blocking where it is big."""
@@ -61,10 +64,18 @@ class Assembly:
         if self.total <= HELD_BYTES_MAX:
             self._held.append(chunk.data)
         else:
-            if self._big is None:
-                self._big = _BigFile(chunk.data, writer, settings)
-            self._big.add(chunk.data)
+            self._add_big(chunk.data, writer, settings)
         self.received += len(chunk.data)
+
+    def _add_big(self, data: bytes, writer: LooseWriter, settings: CompressionSettings) -> None:
+        if self._big is None:
+            self._held.append(data)
+            if self.received + len(data) < BEGINNING_BYTES:
+                return
+            data = b"".join(self._held)
+            self._held.clear()
+            self._big = _BigFile(data, writer, settings)
+        self._big.add(data)
 
     def content(self) -> bytes:
         """What a small, complete upload holds; its digest is not checked yet."""
