@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import msgspec
@@ -32,26 +33,27 @@ class Cover(msgspec.Struct, frozen=True):
     hole: int | None = None
 
 
-def find_cover(path: PartitionPath) -> Cover:
-    """The unbroken cover that the segments on disk reach.
+NOTHING = Cover()
 
-    It is looked for from where the newest segment begins: its owner had found everything before it.
+
+def find_cover(path: PartitionPath, filed: Cover = NOTHING) -> Cover:
+    """The unbroken cover that the segments on disk reach; *filed* is what stands in account logs.
+
+    It is looked for from where the last segment to begin does, for whoever opened a segment had
+    found, and made durable, everything before it.
     """
-    start = _newest_start(path)
+    start = max(_last_beginning(path), filed, key=lambda cover: cover.end)
     return cover_of(open_segments(path, start.end), start)
 
 
-def _newest_start(path: PartitionPath) -> Cover:
-    newest = max(path.segments(), key=lambda segment: (segment.epoch, segment.first), default=None)
-    if newest is None:
-        return Cover()
-    with path.path_of(newest).open("rb") as file:
-        head = file.read(OPENING_BYTES_MAX)
-    for _, found in decode_frames(head):
-        if isinstance(found, Frame) and found.kind is FrameKind.EPOCH:
-            return Cover(found.first, found.last)
-        break
-    return Cover(newest.first)
+def _last_beginning(path: PartitionPath) -> Cover:
+    """Where the last segment begins whose opening can be read."""
+    for segment in sorted(path.segments(), key=lambda segment: segment.first, reverse=True):
+        with contextlib.suppress(FileNotFoundError), path.path_of(segment).open("rb") as file:
+            _, opening = next(decode_frames(file.read(OPENING_BYTES_MAX)), (0, None))
+            if isinstance(opening, Frame) and opening.kind is FrameKind.EPOCH:
+                return Cover(opening.first, opening.last)
+    return Cover()
 
 
 def highest_epoch(path: PartitionPath) -> int:

@@ -38,7 +38,7 @@ def encode_life(life: Life) -> bytes:
 def write_life(root: Path, life: Life, disk: Disk) -> None:
     """Note a generation before anything of it is journalled; repeating it changes nothing."""
     directory = root / "journal" / life.generation
-    disk.ensure_directories(directory)
+    disk.secure_directories(directory, root)
     if not (directory / LIFE_FILE).exists():
         disk.replace(directory / LIFE_FILE, encode_life(life))
 

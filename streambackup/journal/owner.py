@@ -5,6 +5,8 @@ Blocking; called from one thread at a time.
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
 from streambackup.journal.cover import Cover, find_cover, highest_epoch
@@ -79,15 +81,15 @@ class PartitionOwner:
 def inherit(path: PartitionPath, disk: Disk) -> tuple[Cover, int, FiledMark]:
     """What a new owner finds: the unbroken cover, the number of its epoch, and how far was filed.
 
-    Files taken over, and their directory, are durable on return: the owner's first frame may stand
-    on them.
+    Files taken over, and their directories, are durable on return: the owner's first frame may
+    stand on them.
     """
     mark = farthest_mark(path)
-    segments = path.segments()
     if path.directory.exists():
-        for segment in needed(segments, mark.filed_to):
-            disk.sync_file(path.path_of(segment))
-        disk.sync_directory(path.directory)
-    cover = find_cover(path) if segments else mark.cover
+        for segment in needed(path.segments(), mark.filed_to):
+            with contextlib.suppress(FileNotFoundError):  # Filed and deleted by another owner.
+                disk.sync_file(path.path_of(segment))
+        disk.secure_directories(path.directory, path.root)
+    cover = find_cover(path, mark.cover)
     marked = max((epoch.number for epoch, _ in mark_files(path)), default=0)
     return cover, max(highest_epoch(path), marked) + 1, mark

@@ -4,12 +4,14 @@ nobody else.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from pathlib import Path
 from typing import NamedTuple
 
 from streambackup.domain.transaction import Position
+from streambackup.errors import NoSpaceError, StoreError
 from streambackup.journal.frame import FILE_MAGIC, FrameKind, LastRecord, encode_frame
 from streambackup.journal.payload import EpochOpened, encode_payload
 from streambackup.runtime.disk import AppendFile, Disk
@@ -86,7 +88,8 @@ class SegmentWriter:
         self._opened = opened
         self._file: AppendFile | None = None
         self._size = 0
-        self._unsynced_names: list[Path] = []
+        self._unsynced = False
+        self._sealed: SegmentName | None = None
         self.name: SegmentName | None = None
 
     @property
@@ -101,28 +104,49 @@ class SegmentWriter:
     def append(self, frames: list[bytes], first: int, before: LastRecord) -> None:
         """Append *frames*, the first of which begins at offset *first*, and make them durable.
 
-        Opens a segment where none is open; *last_crc* and *last_ms* are of the last record before
-        *first*.
+        Opens a segment where none is open; *before* is the last record before *first*.
 
         Raises:
             NoSpaceError: any part of them may be in the file; this epoch is over.
             StoreError: writing or syncing failed; the process has to end.
         """
-        if self._file is None:
-            self._file = self._open(first, before)
-        data = frames[0] if len(frames) == 1 else b"".join(frames)
-        self._file.write(data)
-        self._size += len(data)
-        self._file.sync()
-        for directory in self._unsynced_names:
-            self._disk.sync_directory(directory)
-        self._unsynced_names.clear()
+        new = self._file is None
+        try:
+            file = self._file or self._open(first, before)
+            data = frames[0] if len(frames) == 1 else b"".join(frames)
+            file.write(data)
+            self._size += len(data)
+            file.sync()
+            if self._unsynced:
+                self._disk.secure_directories(self._path.directory, self._path.root)
+                self._unsynced = False
+        except NoSpaceError:
+            if new:
+                self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """Take away a segment that nothing was ever promised of: while the disk is full there would
+        be another one with every attempt.
+        """
+        name = self.name
+        if self.seal() is not None and name is not None:
+            with contextlib.suppress(FileNotFoundError, StoreError):
+                self._disk.unlink(self._path.path_of(name))
 
     def _open(self, first: int, before: LastRecord) -> AppendFile:
+        """Open the next segment; one that would have the same name, as nothing was covered since it
+        was sealed, goes on.
+        """
         self.name = SegmentName(self.epoch, first)
-        self._disk.ensure_directories(self._path.directory)
-        file = self._disk.create(self._path.path_of(self.name))
-        self._unsynced_names.append(self._path.directory)
+        path = self._path.path_of(self.name)
+        self._disk.make_directories(self._path.directory)
+        if self.name == self._sealed:
+            self._file = self._disk.append(path)
+            self._size = path.stat().st_size
+            return self._file
+        self._file = file = self._disk.create(path)
+        self._unsynced = True
         head = encode_frame(
             FrameKind.EPOCH,
             self._path.generation,
@@ -143,5 +167,5 @@ class SegmentWriter:
             return None
         self._file.close()
         self._file, self._size = None, 0
-        name, self.name = self.name, None
-        return name
+        self._sealed, self.name = self.name, None
+        return self._sealed

@@ -115,6 +115,14 @@ class Disk:
         for directory in self.make_directories(path):
             self.sync_directory(directory.parent)
 
+    def secure_directories(self, path: Path, root: Path) -> None:
+        """*path* and its parents below *root*, durable on return whoever made them: someone that
+        did not live to sync them, perhaps.
+        """
+        self.make_directories(path)
+        for directory in directories_between(path, root):
+            self.sync_directory(directory)
+
     def replace(self, path: Path, data: bytes) -> None:
         """Give *path* new contents, all or none of them after a crash; durable on return."""
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
