@@ -36,6 +36,12 @@ WHERE slowest.next_offset > partitions.first_offset AND NOT EXISTS (
     WHERE passed.partition = slowest.partition AND passed.next_offset >= slowest.next_offset)
 """  # noqa: S608  nothing here comes from outside
 
+_TAKE_BACK = f"""
+DELETE FROM passed WHERE EXISTS (
+    SELECT 1 FROM ({_SLOWEST}) AS slowest
+    WHERE slowest.partition = passed.partition AND slowest.next_offset < passed.next_offset)
+"""  # noqa: S608  as above
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long and how much is kept of what all groups have passed, and how much emptied space a
@@ -48,7 +54,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def note_passed(database: sqlite3.Connection, now_ms: int) -> None:
-    """Write down where every group had arrived by now."""
+    """Write down where every group had arrived by now; a new group may be behind the others."""
+    database.execute(_TAKE_BACK)
     database.execute(_NOTE, (now_ms,))
 
 
@@ -106,7 +113,8 @@ def give_back(database: sqlite3.Connection, limits: Limits) -> bool:
     if surplus <= 0:
         return False
     step = STEP_BYTES // page_bytes
-    database.execute(f"PRAGMA incremental_vacuum({min(surplus, step)})").fetchall()
+    # A page per step, and rows without columns: ``execute`` would end after the first.
+    database.executescript(f"PRAGMA incremental_vacuum({min(surplus, step)})")
     return surplus > step
 
 
