@@ -119,7 +119,7 @@ def kafka_errors(doing: str) -> Iterator[None]:
 def translated(error: BaseException, doing: str) -> BusError:
     """The error of ours for one of aiokafka's."""
     answer = next(answer for answer in _ANSWERS if isinstance(error, answer.causes))
-    detail = str(error).removeprefix(f"{type(error).__name__}: ") or type(error).__name__
+    detail = " ".join(" ".join(map(str, error.args)).split()) or type(error).__name__
     return answer.error(f"{doing}: {answer.says} ({detail})", hint=answer.hint)
 
 

@@ -35,7 +35,7 @@ class KafkaProducer:
         if not records:
             return []
         facts = await self._topics.facts({record.topic for record in records})
-        batches = await asyncio.to_thread(_batches, records, facts)
+        batches = await asyncio.to_thread(batches_of, records, facts)
         with kafka_errors("publishing"):
             async with asyncio.timeout(self._settings.publish_limit_ms / 1000):
                 sending = await self._started()
@@ -45,7 +45,7 @@ class KafkaProducer:
                     self._topics.forget()  # they may not be what they were
                     await self._abandon(sending)
                     raise
-        return _places(batches, offsets)
+        return places_of(batches, offsets)
 
     async def _started(self) -> Sending:
         async with self._starting:
@@ -65,7 +65,7 @@ class KafkaProducer:
                 await self._abandon(self._sending)
 
 
-def _batches(records: Sequence[Outgoing], facts: Mapping[str, TopicFacts]) -> list[Batch]:
+def batches_of(records: Sequence[Outgoing], facts: Mapping[str, TopicFacts]) -> list[Batch]:
     """The records of each partition in batches that its topic takes; first the first one of each
     partition, then the second of each, and so on.
 
@@ -94,7 +94,7 @@ def _batches(records: Sequence[Outgoing], facts: Mapping[str, TopicFacts]) -> li
     return [batch for turn in turns for batch in turn if batch is not None]
 
 
-def _places(batches: Sequence[Batch], offsets: Sequence[int]) -> list[Placed]:
+def places_of(batches: Sequence[Batch], offsets: Sequence[int]) -> list[Placed]:
     """Where each record stands, from the first offset of each batch.
 
     Raises:
