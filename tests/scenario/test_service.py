@@ -1,0 +1,176 @@
+"""The service as a process: started, asked, refused, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from streambackup.bus.embedded.bus import EmbeddedBus
+from streambackup.bus.port import Outgoing
+from streambackup.domain.digest import digest_of
+from streambackup.events.blob import Chunk
+from streambackup.events.codec import encode_event
+from streambackup.events.mailbox import SCHEMA
+from streambackup.runtime.clock import SystemClock
+from streambackup.service.store_home import node_id
+from tests.support.backup import Backup, tree_of
+
+MAIL = b"Subject: Hi\r\n\r\nhello\r\n"
+LINES = [
+    {"account": "ann", "item": "in", "type": "folder", "state": {"name": "Inbox"}},
+    {"account": "ann", "item": "7", "type": "message", "state": {"folder": "in"}, "file": "m.eml"},
+]
+FILES = {"m.eml": MAIL}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+def test_it_records_what_is_published_while_it_runs(tmp_path: Path) -> None:
+    backup = Backup(tmp_path / "b").init()
+    backup.recorded(LINES, files=FILES)
+    assert backup.ask("item", "cat", "ann", "7").output == MAIL
+
+
+def test_what_was_published_before_its_start_is_recorded_after_it(tmp_path: Path) -> None:
+    backup = Backup(tmp_path / "b").init()
+    backup.publish(LINES, files=FILES)
+    with backup.service() as running:
+        running.wait_until_caught_up()
+    assert backup.ask("item", "cat", "ann", "7").output == MAIL
+
+
+def test_health_and_metrics_tell_how_it_is(tmp_path: Path) -> None:
+    backup = Backup(tmp_path / "b").init()
+    with backup.service() as running:
+        backup.publish(LINES, files=FILES)
+        running.wait_until_caught_up()
+        assert running.get("/healthz") == running.get("/readyz") == b"ok\n"
+        metrics = running.get("/metrics").decode()
+    assert "streambackup_blobs_stored_total 1.0" in metrics
+    assert 'streambackup_durable_position{partition="0",topic="mailbox.transactions"}' in metrics
+
+
+def test_a_second_one_on_the_same_path_is_refused(tmp_path: Path) -> None:
+    backup = Backup(tmp_path / "b").init()
+    with backup.service() as running:
+        running.get("/healthz")
+        refused = backup.ask("run", code=5)
+        assert "another service works on" in refused.errors
+        assert running.alive
+
+
+def test_without_a_store_it_names_the_cure(tmp_path: Path) -> None:
+    assert "streambackup init" in Backup(tmp_path / "b").ask("run", code=3).errors
+
+
+def test_the_path_of_another_store_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    one, other = Backup(tmp_path / "one").init(), Backup(tmp_path / "other").init()
+    before = tree_of(one.path)
+    state = other.path / "state" / node_id()
+    refused = one.ask("run", "--set", f"store.state_path={state}", code=4)
+    assert "not the store that this node was set up for" in refused.errors
+    assert tree_of(one.path) == before
+
+
+def test_one_role_alone_does_only_its_part(tmp_path: Path) -> None:
+    backup = Backup(tmp_path / "b").init()
+    backup.publish(LINES, files=FILES)
+    with backup.service("--role", "account") as running:
+        running.wait_until(
+            lambda: all(
+                at["lag"] == 0
+                for at in running.status()["partitions"]
+                if at["topic"] == "mailbox.transactions"
+            ),
+            "the transactions were durable",
+        )
+    assert backup.json("item", "show", "ann", "7")["content"] == "pending"
+    assert "on its way" in backup.ask("item", "cat", "ann", "7", code=17).errors
+
+
+def test_content_that_is_only_on_the_bus_is_restored_from_there(tmp_path: Path) -> None:
+    backup = Backup(tmp_path / "b").init()
+    backup.publish(LINES, files=FILES)
+    with backup.service("--role", "account") as running:
+        running.wait_until(
+            lambda: backup.ask("account", "list").output.count(b"ann"), "the account was known"
+        )
+    report = backup.json("restore", "item", "ann", "7", "--to", tmp_path / "out")
+    assert (report["restored"], report["complete"]) == (1, True)
+    assert MAIL in tree_of(tmp_path / "out").values()
+
+
+def test_an_upload_without_end_is_named_on_an_idle_partition(tmp_path: Path) -> None:
+    backup = Backup(tmp_path / "b", settings={"http.listen": f"127.0.0.1:{free_port()}"}).init()
+    begun = Chunk(
+        schema=SCHEMA, digest=digest_of(MAIL), upload="u7", offset=0, total=len(MAIL), data=b"Sub"
+    )
+    _publish_blob(backup, encode_event(begun))
+    with backup.service() as running:
+        running.wait_until(
+            lambda: running.status()["held_uploads"] and not running.status()["gaps"],
+            "the upload held its partition",
+        )
+        (warning,) = backup.json("status")["warnings"]
+        assert "u7" in warning
+        assert f"3 of {len(MAIL)} bytes" in warning
+
+
+def _publish_blob(backup: Backup, value: bytes) -> None:
+    async def publish() -> None:
+        folder = backup.path / "state" / node_id() / "bus"
+        bus = EmbeddedBus(folder, clock=SystemClock())
+        producer = await bus.producer()
+        await producer.publish([Outgoing("mailbox.blobs", digest_of(MAIL).encode(), value)])
+        await bus.close()
+
+    asyncio.run(publish())
+
+
+TOPICS = ["mailbox.transactions", "mailbox.blobs", "streambackup.config"]
+
+
+@pytest.fixture
+async def fresh_kafka(kafka_address: str) -> AsyncIterator[str]:
+    """The real broker without our topics, before and after."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_address)
+    await admin.start()
+    try:
+        await _delete_topics(admin)
+        yield kafka_address
+        await _delete_topics(admin)
+    finally:
+        await admin.close()
+
+
+async def _delete_topics(admin: AIOKafkaAdminClient) -> None:
+    """On return the broker knows none of our topics any more."""
+    while present := [topic for topic in await admin.list_topics() if topic in TOPICS]:
+        await admin.delete_topics(present)
+
+
+@pytest.mark.kafka
+def test_on_kafka_the_same_commands_do_the_same(tmp_path: Path, fresh_kafka: str) -> None:
+    settings = {"bus.kind": "kafka", "bus.kafka.bootstrap_servers": fresh_kafka}
+    backup = Backup(tmp_path / "b", settings=settings)
+    assert "topic create" in backup.ask("topic", "describe", code=8).errors
+    assert backup.json("init")["generation"] is None
+    created = backup.json("topic", "create", "--partitions", 3)
+    assert created["partitions"] == 3
+    described = {topic["name"]: topic for topic in backup.json("topic", "describe")}
+    assert described["mailbox.transactions"]["settings"]["cleanup.policy"] == "delete"
+    assert described["mailbox.transactions"]["faults"] == []
+    assert backup.json("init")["generation"] == created["generation"]
+    backup.recorded(LINES, files=FILES)
+    assert backup.ask("item", "cat", "ann", "7").output == MAIL
+    other = Backup(tmp_path / "other", settings=settings)
+    assert "belong to store" in other.ask("init", code=4).errors
