@@ -23,7 +23,11 @@ T = 1_700_000_000_000
 HOUR = 3_600_000
 FOLDERS = {"in": "Inbox", "work": "Work", "bin": "Trash"}
 EXISTS = FOLDERS | {ANN: ANN}
-OLD = {"address": ANN, "password_hash": "{SSHA}old", "preferences": {"locale": "it"}}
+OLD: dict[str, Any] = {
+    "address": ANN,
+    "password_hash": "{SSHA}old",
+    "preferences": {"locale": "it"},
+}
 NEW = {**OLD, "password_hash": "{SSHA}new", "preferences": {"locale": "en"}, "signature": "Ann"}
 MAILS = [
     b"From: bob@example.net\nSubject: number %d\n\nbody %d\n" % (number, number)
@@ -36,7 +40,7 @@ FILES = {f"{number}.eml": content for number, content in enumerate(MAILS)} | {
 }
 
 
-def put(item: str, type: str, time_ms: int, file: str = "", **state: object) -> dict[str, Any]:
+def put(item: str, type: str, time_ms: int, file: str = "", **state: Any) -> dict[str, Any]:
     line = {"account": ANN, "item": item, "type": type, "time_ms": time_ms, "state": state}
     return {**line, "file": file} if file else line
 

@@ -66,7 +66,7 @@ class Running:
         decoded = (msgspec.json.decode(line) for line in lines)
         return [event for event in decoded if event["event"] == name]
 
-    def wait_until(self, holds: Callable[[], T], what: str) -> T:
+    def wait_until(self, holds: Callable[[], T | None], what: str) -> T:
         """The first true answer of *holds*, which is asked again and again while it runs."""
         for _ in range(int(LIMIT_S / TICK_S)):
             found = holds()
