@@ -18,6 +18,9 @@ FORMAT = 1
 class Life(msgspec.Struct, frozen=True, kw_only=True):
     """One generation as this store knows it. ``partitions`` is the count that keys are
     placed by.
+
+    A ``derived`` one got its id from this store, because its topic named none or one that is taken:
+    its records may be stamped with any other.
     """
 
     generation: str
@@ -27,6 +30,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     blob_partitions: int
     transactions_topic: str
     blobs_topic: str
+    derived: bool = False
     format: int = FORMAT
 
 
@@ -35,12 +39,25 @@ def encode_life(life: Life) -> bytes:
     return msgspec.json.format(msgspec.json.encode(life)) + b"\n"
 
 
-def write_life(root: Path, life: Life, disk: Disk) -> None:
-    """Note a generation before anything of it is journalled; repeating it changes nothing."""
+def write_life(root: Path, life: Life, disk: Disk) -> Life:
+    """Note a generation before anything of it is journalled; repeating it changes nothing.
+
+    Returns it as noted. Readers fold lives by their numbers, so it gets one above all that are
+    known: topics that were deleted and made anew count from 1 again.
+
+    Raises:
+        StoreError: as ``read_lives``, or the disk failed.
+    """
+    known = read_lives(root)
     directory = root / "journal" / life.generation
     disk.secure_directories(directory, root)
-    if not (directory / LIFE_FILE).exists():
-        disk.replace(directory / LIFE_FILE, encode_life(life))
+    for noted in known:
+        if noted.generation == life.generation:
+            return noted
+    number = max([life.number, *(noted.number + 1 for noted in known)])
+    life = msgspec.structs.replace(life, number=number)
+    disk.replace(directory / LIFE_FILE, encode_life(life))
+    return life
 
 
 def read_lives(root: Path) -> list[Life]:

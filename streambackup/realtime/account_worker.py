@@ -21,7 +21,6 @@ from streambackup.journal.mark import FiledMark
 from streambackup.journal.payload import encode_payload
 from streambackup.realtime.coalesce import Coalesced, coalesce
 from streambackup.realtime.filing import Filed, FilingRequest
-from streambackup.realtime.place import Place
 from streambackup.realtime.retiring import Retiring
 from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.realtime.takeover import last_record
@@ -107,8 +106,7 @@ class AccountWorker:
         fresh = [record for record in records if record.offset >= owner.position]
         batch = coalesce(
             fresh,
-            generation=owner.path.generation,
-            place=Place(owner.path.partition, turn.life.partitions),
+            place=turn.place(turn.life.partitions),
             moment_ms=self._moment_ms,
         )
         if batch.taken:

@@ -108,8 +108,7 @@ class BlobPartition:
                 continue
             try:
                 event = decode_blob_event(record.value)
-                generation = self.owner.path.generation
-                if event.generation is not None and event.generation != generation:
+                if self._place.is_foreign(event.generation):
                     return event.generation
                 self._check_key(event, record.key)
                 self._take(event, record)

@@ -23,7 +23,6 @@ from streambackup.journal.frame import FrameKind
 from streambackup.journal.payload import Blobs, StoredBlob, encode_payload
 from streambackup.realtime.blob_partition import BlobPartition, Finished, PendingUpload
 from streambackup.realtime.blob_replay import replay_journal
-from streambackup.realtime.place import Place
 from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
@@ -86,7 +85,7 @@ class BlobWorker:
         replay_journal(turn.owner.path, index)
         self._open[turn] = BlobPartition(
             turn.owner,
-            Place(turn.tp.partition, turn.life.blob_partitions),
+            turn.place(turn.life.blob_partitions),
             index,
             self._root,
             self._disk,

@@ -36,15 +36,13 @@ class Coalesced(msgspec.Struct, frozen=True):
     last_transaction_ms: int
 
 
-def coalesce(
-    records: Sequence[Record], *, generation: str, place: Place, moment_ms: int
-) -> Coalesced:
+def coalesce(records: Sequence[Record], *, place: Place, moment_ms: int) -> Coalesced:
     """Decode *records* of the partition at *place* and join the runs among them.
 
-    Stops ahead of a record stamped with another generation than *generation*.
+    Stops ahead of a record that may be of another life of the topic.
     """
     batch = _Batch(records, place, moment_ms)
-    foreign = batch.read(generation)
+    foreign = batch.read()
     return batch.coalesced(foreign)
 
 
@@ -88,16 +86,17 @@ class _Batch:
         self._joined: list[int] = []
         self._quarantined: list[Quarantined] = []
 
-    def read(self, generation: str) -> str | None:
+    def read(self) -> str | None:
         """Read up to a record of another generation, and return that."""
         accounts = self._accounts
+        generation = self._place.generation
         add_row = self._rows.append
         for at, record in enumerate(self._records):
             value = record.value
             try:
                 event = decode_mailbox_event(value)
                 stamped = event.generation
-                if stamped is not None and stamped != generation:
+                if stamped != generation and self._place.is_foreign(stamped):
                     return stamped
                 account = accounts.get(record.key)
                 if account is None or account.name != event.account:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -18,8 +18,8 @@ import structlog
 from streambackup.bus.port import Bus, Consumer, Record, TopicPartition
 from streambackup.errors import NoSpaceError, PositionLostError
 from streambackup.journal.life import Life
-from streambackup.journal.owner import PartitionOwner
-from streambackup.realtime.takeover import Takeover
+from streambackup.realtime.place import Place
+from streambackup.realtime.takeover import Taken, Takeover
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.metrics import Metrics
 
@@ -37,10 +37,24 @@ class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Turn:
     """This worker's turn at a partition, until it is lost or begins anew."""
 
-    def __init__(self, tp: TopicPartition, owner: PartitionOwner, life: Life) -> None:
+    def __init__(self, tp: TopicPartition, taken: Taken) -> None:
         self.tp = tp
-        self.owner = owner
-        self.life = life
+        self.owner = taken.owner
+        self.life = taken.life
+        self._strays = taken.strays
+
+    def place(self, partitions: int) -> Place:
+        """Where its records belong, in a topic of so many *partitions*."""
+        generation = None if self.life.derived else self.life.generation
+        return Place(self.tp.partition, partitions, generation, self._strays)
+
+
+class Wait(NamedTuple):
+    """What a partition without a turn waits for: a time, in seconds of the monotonic clock."""
+
+    life: Life
+    until_s: float
+    foreign: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -106,7 +120,7 @@ class StreamWorker:
         self.joined = False
         """Whether it takes part in its group, with or without a partition of its own."""
         self._turns: dict[TopicPartition, Turn] = {}
-        self._waiting: dict[TopicPartition, tuple[Life, float]] = {}
+        self._waiting: dict[TopicPartition, Wait] = {}
         self._work: asyncio.Future[list[Outcome]] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -121,8 +135,7 @@ class StreamWorker:
             while not stop.is_set():
                 batches = await self._fetch(consumer)
                 await self._settle(consumer)
-                for outcome in await self._handler.tick(list(self._turns.values())):
-                    await self._end(consumer, outcome)
+                await self._end_all(consumer, await self._handler.tick(list(self._turns.values())))
                 current = [(t, r) for t, r in batches if self._turns.get(t.tp) is t]
                 if current:
                     loop = asyncio.get_running_loop()
@@ -138,20 +151,26 @@ class StreamWorker:
         """Wait for the thread: an append cannot be taken back, so it is not abandoned either."""
         if self._work is not None:
             await asyncio.wait([self._work])
+            self._work.exception()  # Whoever still wants the outcome asks for it again.
 
     async def assigned(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        return {tp: await self._begin(tp, self._life) for tp in partitions}
+        begun = {tp: await self._begin(tp, Wait(self._life, 0)) for tp in partitions}
+        return {tp: position for tp, (_, position) in begun.items()}
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
         await self._finish_work()
         lost = [turn for tp in partitions if (turn := self._turns.pop(tp, None)) is not None]
+        for tp in partitions:
+            self._waiting.pop(tp, None)
         await self._handler.ended(lost, drained=False)
 
-    async def _begin(self, tp: TopicPartition, life: Life) -> int:
-        taken, life = await self._takeover.take(tp, self._handler.journal_topic, life)
-        turn = Turn(tp, taken.owner, life)
+    async def _begin(self, tp: TopicPartition, wait: Wait) -> tuple[Turn, int]:
+        """Begin a turn. Returns it, and the offset to read from."""
+        topic = self._handler.journal_topic
+        taken = await self._takeover.take(tp, topic, wait.life, foreign=wait.foreign)
+        turn = Turn(tp, taken)
         position = await asyncio.to_thread(self._handler.began, turn, taken.filed_to)
         self._turns[tp] = turn
         log.info(
@@ -161,7 +180,7 @@ class StreamWorker:
             position=taken.owner.position,
             epoch=str(taken.owner.epoch),
         )
-        return position
+        return turn, position
 
     async def _fetch(self, consumer: Consumer) -> list[tuple[Turn, Sequence[Record]]]:
         try:
@@ -172,9 +191,8 @@ class StreamWorker:
             tp = TopicPartition(lost.topic, lost.partition)
             log.warning("position_lost", topic=tp.topic, partition=tp.partition)
             await self._finish_work()
-            turn = self._turns.pop(tp)
-            await self._handler.ended([turn], drained=False)
-            await self._begin_again(consumer, tp, turn.life)
+            if tp in self._turns:
+                await self._end(consumer, self._turns[tp], 0)
             return []
         return [(self._turns[tp], records) for tp, records in fetched.items() if tp in self._turns]
 
@@ -192,42 +210,53 @@ class StreamWorker:
         """
         if self._work is not None:
             work, self._work = self._work, None
-            for outcome in await work:
-                await self._end(consumer, outcome)
+            await self._end_all(consumer, await work)
             await self._acknowledge(consumer)
         await self._retake_waiting(consumer)
 
-    async def _end(self, consumer: Consumer, outcome: Outcome) -> None:
-        """End a turn, and note when the next one at its partition may begin."""
-        turn, tp = outcome.turn, outcome.turn.tp
-        retake_at = self._clock.monotonic_s()
-        if outcome.full is not None:
-            retake_at += RETAKE_AFTER_S
-            log.warning(
-                "no_space", topic=tp.topic, partition=tp.partition, reason=str(outcome.full)
-            )
-        else:
-            log.warning("foreign_generation", topic=tp.topic, generation=outcome.foreign)
+    async def _end_all(self, consumer: Consumer, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            topic, partition = outcome.turn.tp
+            if outcome.full is not None:
+                reason = str(outcome.full)
+                log.warning("no_space", topic=topic, partition=partition, reason=reason)
+                await self._end(consumer, outcome.turn, RETAKE_AFTER_S)
+            else:
+                generation = outcome.foreign
+                log.warning("foreign_generation", topic=topic, generation=generation)
+                await self._end(consumer, outcome.turn, 0, foreign=generation)
+
+    async def _end(
+        self, consumer: Consumer, turn: Turn, after_s: float, *, foreign: str | None = None
+    ) -> None:
+        """End a turn that is not over already; the next one at its partition may begin
+        *after_s* seconds.
+        """
+        tp = turn.tp
+        if self._turns.get(tp) is not turn:
+            return
         consumer.pause([tp])
         del self._turns[tp]
         await self._handler.ended([turn], drained=False)
-        self._waiting[tp] = (turn.life, retake_at)
+        self._waiting[tp] = Wait(turn.life, self._clock.monotonic_s() + after_s, foreign)
 
     async def _retake_waiting(self, consumer: Consumer) -> None:
         now = self._clock.monotonic_s()
-        for tp, (life, at) in list(self._waiting.items()):
-            if at > now:
+        for tp, wait in list(self._waiting.items()):
+            if wait.until_s > now:
                 continue
             try:
-                await self._begin_again(consumer, tp, life)
+                turn, position = await self._begin(tp, wait)
             except NoSpaceError:
-                self._waiting[tp] = (life, now + RETAKE_AFTER_S)
-            else:
-                del self._waiting[tp]
-
-    async def _begin_again(self, consumer: Consumer, tp: TopicPartition, life: Life) -> None:
-        consumer.seek(tp, await self._begin(tp, life))
-        consumer.resume([tp])
+                if tp in self._waiting:
+                    self._waiting[tp] = wait._replace(until_s=now + RETAKE_AFTER_S)
+                continue
+            if self._waiting.pop(tp, None) is None:  # The partition was taken from us meanwhile.
+                del self._turns[tp]
+                await self._handler.ended([turn], drained=False)
+                continue
+            consumer.seek(tp, position)
+            consumer.resume([tp])
 
     async def _acknowledge(self, consumer: Consumer) -> None:
         positions = {turn.tp: turn.owner.position for turn in self._turns.values()}

@@ -7,6 +7,7 @@ The decision is pure (``decide``); ``Takeover`` asks the disk and the bus, and a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from enum import StrEnum
 from pathlib import Path
@@ -15,12 +16,11 @@ import msgspec
 import structlog
 
 from streambackup.bus.port import Bounds, Bus, Record, TopicPartition
-from streambackup.errors import InvalidEventError
-from streambackup.events.codec import decode_mailbox_event
-from streambackup.events.mailbox import Marker, MarkerKind
+from streambackup.errors import InvalidEventError, PositionLostError
+from streambackup.events.codec import decode_blob_event, decode_mailbox_event
 from streambackup.journal.cover import Cover
 from streambackup.journal.frame import LastRecord
-from streambackup.journal.life import Life, write_life
+from streambackup.journal.life import Life, read_lives, write_life
 from streambackup.journal.owner import PartitionOwner, StoreIdentity, inherit
 from streambackup.journal.payload import record_crc
 from streambackup.journal.segment import PartitionPath
@@ -31,7 +31,10 @@ log = structlog.get_logger()
 
 
 class Verdict(StrEnum):
+    """UNKNOWN: there is no last record to read again, at the beginning and behind a gap."""
+
     GO_ON = "go-on"
+    UNKNOWN = "unknown"
     UNVERIFIED = "unverified"
     GAP = "gap"
     NEW_LIFE = "new-life"
@@ -55,9 +58,10 @@ def decide(cover: Cover, bounds: Bounds, again: LastRecord | None) -> Start:
     if cover.end < bounds.begin:
         reason = f"the topic begins at {bounds.begin}, the journal ends at {cover.end}"
         return Start(Verdict.GAP, bounds.begin, reason)
-    if cover.last.crc is None or cover.end == bounds.begin:
-        verdict = Verdict.GO_ON if cover.last.crc is None else Verdict.UNVERIFIED
-        return Start(verdict, cover.end, "the last record is gone from the topic")
+    if cover.last.crc is None:
+        return Start(Verdict.UNKNOWN, cover.end)
+    if again is None:
+        return Start(Verdict.UNVERIFIED, cover.end, "the last record is gone from the topic")
     if again != cover.last:
         reason = f"record {cover.end - 1} is not the one that was journalled"
         return Start(Verdict.NEW_LIFE, bounds.begin, reason)
@@ -65,11 +69,13 @@ def decide(cover: Cover, bounds: Bounds, again: LastRecord | None) -> Start:
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """A partition taken over."""
+    """A partition taken over. Records stamped with one of ``strays`` were sent here by mistake."""
 
     owner: PartitionOwner
+    life: Life
     start: Start
     filed_to: int
+    strays: frozenset[str] = frozenset()
 
 
 class Takeover:
@@ -84,49 +90,87 @@ class Takeover:
         self._clock = clock
         self._identity = identity
 
-    async def take(self, tp: TopicPartition, topic: str, life: Life) -> tuple[Taken, Life]:
+    async def take(
+        self, tp: TopicPartition, topic: str, life: Life, *, foreign: str | None = None
+    ) -> Taken:
         """Take *tp* over in *life*, or in the life that the topic turns out to be in.
 
-        *topic* is the journal's name for it. What cannot be read any more is recorded as a gap,
-        durable on
-        return.
+        *topic* is the journal's name for it; *foreign* a stamp that was met at the end of the cover
+        and is not the life's. What cannot be read any more is recorded as a gap, durable on return.
         """
-        path = PartitionPath(self._root, life.generation, topic, tp.partition)
+        life = await asyncio.to_thread(self._newest_life, tp, topic, life)
+        path = self._path(tp, topic, life)
         cover, epoch, mark = await asyncio.to_thread(inherit, path, self._disk)
+        if epoch == 1:
+            await asyncio.to_thread(self._end_predecessor, tp, topic, life)
         bounds = (await self._bus.bounds([tp.topic]))[tp]
-        again = await self._read_again(tp, cover, bounds)
-        start = decide(cover, bounds, again)
-        owner = PartitionOwner(path, self._disk, self._identity, epoch, cover)
+        start = decide(cover, bounds, await self._read_again(tp, cover, bounds))
+        if (
+            foreign is not None
+            and start.verdict is not Verdict.GO_ON
+            # No record proved that the topic is still the same, so its first one has to.
+            and await self._stamp(tp, bounds) != life.generation
+        ):
+            reason = f"records of generation {foreign} follow"
+            start = Start(Verdict.NEW_LIFE, bounds.begin, reason)
         if start.verdict is Verdict.NEW_LIFE:
-            await self._note_gap(owner, cover.end + 1, f"the topic was made anew: {start.reason}")
-            return await self.enter_new_life(tp, topic, life, bounds)
+            log.warning("topic_made_anew", topic=tp.topic, reason=start.reason)
+            return await self.take(tp, topic, await self._enter_new_life(tp, topic, life, bounds))
+        owner = PartitionOwner(path, self._disk, self._identity, epoch, cover)
         if start.verdict is Verdict.GAP:
-            await self._note_gap(owner, start.position, start.reason)
+            await asyncio.to_thread(self._note_gap, owner, start.position, start.reason)
         elif start.verdict is Verdict.UNVERIFIED:
             log.warning("takeover_unverified", partition=str(path.directory), reason=start.reason)
-        return Taken(owner, start, mark.filed_to), life
+        strays = frozenset[str]() if foreign is None else frozenset({foreign})
+        return Taken(owner, life, start, mark.filed_to, strays)
 
-    async def enter_new_life(
+    def _newest_life(self, tp: TopicPartition, topic: str, life: Life) -> Life:
+        """The life that the partition's journal is in: *life*, or one entered since it began."""
+        _, later = self._neighbours(tp, topic, life)
+        return later[-1] if later else life
+
+    def _neighbours(
+        self, tp: TopicPartition, topic: str, life: Life
+    ) -> tuple[list[Life], list[Life]]:
+        """The lives that the partition was in before *life*, and those it entered after it."""
+        lives = read_lives(self._root)
+        number = next((k.number for k in lives if k.generation == life.generation), life.number)
+        entered = [k for k in lives if self._path(tp, topic, k).directory.is_dir()]
+        earlier = [known for known in entered if known.number < number]
+        return earlier, [known for known in entered if known.number > number]
+
+    def _path(self, tp: TopicPartition, topic: str, life: Life) -> PartitionPath:
+        return PartitionPath(self._root, life.generation, topic, tp.partition)
+
+    async def _enter_new_life(
         self, tp: TopicPartition, topic: str, before: Life, bounds: Bounds
-    ) -> tuple[Taken, Life]:
-        """The topic is another one than *before*'s: journal it from its beginning as a life
-        of its own.
-        """
-        life = msgspec.structs.replace(
-            before,
-            generation=await self._name_life(tp, bounds),
-            number=before.number + 1,
-            predecessor=before.generation,
-        )
-        assert life.generation != before.generation
-        await asyncio.to_thread(write_life, self._root, life, self._disk)
-        log.warning("topic_made_anew", topic=tp.topic, partition=tp.partition, life=life.generation)
-        return await self.take(tp, topic, life)
+    ) -> Life:
+        """The topic is another one than *before*'s: note the life that begins with it.
 
-    async def _note_gap(self, owner: PartitionOwner, end: int, reason: str) -> None:
+        Its directory says from now on, whatever happens, that the partition is in it.
+        """
+        stamp = await self._stamp(tp, bounds)
+        life = await asyncio.to_thread(self._name_life, tp, before, stamp)
+        life = await asyncio.to_thread(write_life, self._root, life, self._disk)
+        directory = self._path(tp, topic, life).directory
+        await asyncio.to_thread(self._disk.secure_directories, directory, self._root)
+        return life
+
+    def _end_predecessor(self, tp: TopicPartition, topic: str, life: Life) -> None:
+        """A life begins: what the one before it still had at its end may never have been read."""
+        earlier, _ = self._neighbours(tp, topic, life)
+        if not earlier:
+            return
+        path = self._path(tp, topic, earlier[-1])
+        cover, epoch, _ = inherit(path, self._disk)
+        if cover.last.crc is not None:  # Else a gap is its end already, or it was never read.
+            owner = PartitionOwner(path, self._disk, self._identity, epoch, cover)
+            self._note_gap(owner, cover.end + 1, "the topic was made anew")
+            owner.seal()
+
+    def _note_gap(self, owner: PartitionOwner, end: int, reason: str) -> None:
         log.error("gap", partition=str(owner.path.directory), begin=owner.position, end=end)
-        now_ms = self._clock.now_ms()
-        await asyncio.to_thread(owner.append_gap, end, reason, now_ms)
+        owner.append_gap(end, reason, self._clock.now_ms())
 
     async def _read_again(
         self, tp: TopicPartition, cover: Cover, bounds: Bounds
@@ -135,31 +179,39 @@ class Takeover:
         offset = cover.end - 1
         if cover.last.crc is None or not bounds.begin <= offset < bounds.end:
             return None
-        records = await self._bus.read(tp, offset, records_max=1)
-        if not records or records[0].offset != offset:
-            return None
-        return last_record(records[0])
+        with contextlib.suppress(PositionLostError):  # Retention was there first.
+            records = await self._bus.read(tp, offset, records_max=1)
+            if records and records[0].offset == offset:
+                return last_record(records[0])
+        return None
 
-    async def _name_life(self, tp: TopicPartition, bounds: Bounds) -> str:
-        """The generation id that the topic begins with; where it has none, one derived from
-        its first record.
+    def _name_life(self, tp: TopicPartition, before: Life, stamp: str | None) -> Life:
+        """The life behind *before*: of the generation *stamp* that its first record names; where
+        that is none, or one this store has known longer, of an id derived from what it follows.
         """
+        lives = read_lives(self._root)
+        number = next((k.number for k in lives if k.generation == before.generation), before.number)
+        older = {before.generation, *(k.generation for k in lives if k.number <= number)}
+        follows = f"{before.generation} {tp.topic} {tp.partition}"
+        derived = hashlib.sha256(follows.encode()).hexdigest()[:16]
+        is_derived = stamp is None or stamp in older
+        return msgspec.structs.replace(
+            before,
+            generation=derived if stamp is None or is_derived else stamp,
+            number=number + 1,
+            predecessor=before.generation,
+            derived=is_derived,
+        )
+
+    async def _stamp(self, tp: TopicPartition, bounds: Bounds) -> str | None:
+        """The generation that the topic's first record names; None where it names none."""
+        if bounds.begin == bounds.end:
+            return None
         records = await self._bus.read(tp, bounds.begin, records_max=1)
-        if not records:
-            return hashlib.sha256(f"{tp.topic} empty".encode()).hexdigest()[:16]
-        first = records[0]
-        try:
-            event = decode_mailbox_event(first.value)
-        except InvalidEventError:
-            event = None
-        if (
-            isinstance(event, Marker)
-            and event.kind is MarkerKind.GENERATION_BEGIN
-            and event.generation
-        ):
-            return event.generation
-        crc = record_crc(first.key, first.value, first.timestamp)
-        return hashlib.sha256(f"{tp.topic} {crc}".encode()).hexdigest()[:16]
+        for decode in (decode_mailbox_event, decode_blob_event):
+            with contextlib.suppress(InvalidEventError):
+                return decode(records[0].value).generation
+        return None
 
 
 def last_record(record: Record) -> LastRecord:

@@ -49,7 +49,7 @@ def segment(
     """One epoch's journal of consecutive *records*, a frame for each batch."""
     data = FILE_MAGIC
     for batch in batches(records, cuts):
-        coalesced = coalesce(batch, generation=GENERATION, place=Place(0, 1), moment_ms=moment_ms)
+        coalesced = coalesce(batch, place=Place(0, 1, GENERATION), moment_ms=moment_ms)
         assert coalesced.foreign is None
         last = LastRecord(
             record_crc(batch[-1].key, batch[-1].value, batch[-1].timestamp), batch[-1].timestamp

@@ -213,8 +213,8 @@ class StoreBuilder:
         return PartitionOwner(path, self._disk, IDENTITY, epoch, Cover(end=position))
 
     def journal(self, owner: PartitionOwner, batch: Sequence[MemoryRecord]) -> None:
-        place = Place(owner.path.partition, PARTITIONS)
-        joined = coalesce(batch, generation=GENERATION, place=place, moment_ms=IDENTITY.moment_ms)
+        place = Place(owner.path.partition, PARTITIONS, GENERATION)
+        joined = coalesce(batch, place=place, moment_ms=IDENTITY.moment_ms)
         assert joined.taken == len(batch)
         last = last_record(batch[-1])
         owner.append(FrameKind.RECORDS, encode_payload(joined.records), batch[-1].offset + 1, last)

@@ -39,7 +39,9 @@ def partition(tmp_path: Path) -> Iterator[BlobPartition]:
     disk = Disk()
     owner = PartitionOwner(path, disk, IDENTITY, 1, Cover())
     index = DigestIndex(tmp_path / "index.sqlite")
-    opened = BlobPartition(owner, Place(0, 1), index, tmp_path, disk, Settings(), 0)
+    opened = BlobPartition(
+        owner, Place(0, 1, owner.path.generation), index, tmp_path, disk, Settings(), 0
+    )
     yield opened
     opened.close()
 

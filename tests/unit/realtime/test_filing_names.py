@@ -29,7 +29,7 @@ def file_one(root: Path, epoch: int) -> None:
     disk = Disk()
     owner = PartitionOwner(path, disk, IDENTITY, epoch, Cover(end=epoch - 1))
     records = [PartitionLog([delete("1", epoch, account=LONG)]).records[0]]
-    batch = coalesce(records, generation=GENERATION, place=Place(0, 1), moment_ms=MOMENT_MS)
+    batch = coalesce(records, place=Place(0, 1, GENERATION), moment_ms=MOMENT_MS)
     last = LastRecord(crc32c(b""), 0)
     owner.append(FrameKind.RECORDS, encode_payload(batch.records), epoch, last)
     owner.seal()

@@ -37,8 +37,8 @@ def published(account: str, *, key: str | None = None) -> Published:
 
 
 def read(record: Published, partition: int) -> Coalesced:
-    place = Place(partition, PARTITIONS)
-    return coalesce([record], generation="0" * 16, place=place, moment_ms=100)
+    place = Place(partition, PARTITIONS, "0" * 16)
+    return coalesce([record], place=place, moment_ms=100)
 
 
 def test_a_record_in_its_accounts_partition_is_taken() -> None:
