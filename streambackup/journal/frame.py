@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from streambackup.domain.crc import crc32c, crc32c_extend
 from streambackup.errors import newer_release
@@ -60,6 +60,13 @@ class Frame(NamedTuple):
     payload: bytes
 
 
+class Bytes(Protocol):
+    """What frames are read from: bytes, or a file that is read a slice at a time."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> bytes: ...
+
+
 class Damage(NamedTuple):
     """Bytes that are no valid frame. A torn tail has nothing valid behind it; anything else
     is damage.
@@ -93,7 +100,7 @@ def encode_frame(
     return header[:8] + crc.to_bytes(4, "little") + header[_CHECKED_FROM:] + payload
 
 
-def decode_frames(data: bytes | memoryview) -> Iterator[tuple[int, Frame | Damage]]:
+def decode_frames(data: Bytes) -> Iterator[tuple[int, Frame | Damage]]:
     """The frames in a journal file's bytes behind its magic, each with where it begins in *data*.
 
     Bytes that fail their check are yielded as Damage, then reading goes on at the next valid frame,
@@ -117,8 +124,8 @@ def decode_frames(data: bytes | memoryview) -> Iterator[tuple[int, Frame | Damag
         at = following
 
 
-def _frame_at(data: bytes | memoryview, at: int) -> tuple[Frame | None, int]:
-    header = bytes(data[at : at + HEADER_BYTES])
+def _frame_at(data: Bytes, at: int) -> tuple[Frame | None, int]:
+    header = data[at : at + HEADER_BYTES]
     if len(header) < HEADER_BYTES or header[:4] != FRAME_MAGIC:
         return None, 0
     _, length, crc, kind, flags, generation, first, next_, last_ms, last_crc = _HEADER.unpack(
@@ -127,7 +134,7 @@ def _frame_at(data: bytes | memoryview, at: int) -> tuple[Frame | None, int]:
     size = HEADER_BYTES + length
     if length > PAYLOAD_BYTES_MAX or at + size > len(data):
         return None, 0
-    payload = bytes(data[at + HEADER_BYTES : at + size])
+    payload = data[at + HEADER_BYTES : at + size]
     if crc32c_extend(crc32c(header[_CHECKED_FROM:]), payload) != crc:
         return None, 0
     if kind not in _KINDS:
@@ -136,13 +143,13 @@ def _frame_at(data: bytes | memoryview, at: int) -> tuple[Frame | None, int]:
     return Frame(FrameKind(kind), generation.hex(), first, next_, last, payload), size
 
 
-def _next_valid(data: bytes | memoryview, at: int) -> int | None:
+def _next_valid(data: Bytes, at: int) -> int | None:
     """Where the next valid frame begins at or behind *at*."""
-    whole = bytes(data)
+    whole = data[:]
     while True:
         at = whole.find(FRAME_MAGIC, at)
         if at < 0:
             return None
-        if _frame_at(data, at)[0] is not None:
+        if _frame_at(whole, at)[0] is not None:
             return at
         at += 1

@@ -7,14 +7,14 @@ needs. Account logs hold lines as JSON, so that a person with ``grep`` and ``jq`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from streambackup.domain.entry import Entry, Member, Operation
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
 from streambackup.domain.transaction import Position, TransactionId
-from streambackup.events.codec import decode_mailbox_event
+from streambackup.events.codec import decode_kept_event
 from streambackup.events.mailbox import (
     AccountDelete,
     EmptyFolder,
@@ -175,20 +175,27 @@ def _in_order(
         for row in records.rows
         if (line := _line(generation, partition, row, account)) is not None
     )
-    events = [_quarantine_event(generation, partition, record) for record in records.quarantined]
-    yield from _merged(lines, events, account)
+    if records.quarantined:
+        events = [_quarantine_event(generation, partition, aside) for aside in records.quarantined]
+        yield from _merged(lines, events, account)
+    else:
+        for line in lines:
+            yield _element(line)
 
 
 def _merged(
-    lines: Iterator[Line] | list[Line], events: list[PartitionEvent], account: str | None
-) -> Iterator[Line | PartitionEvent]:
-    ordered: list[Line | PartitionEvent] = []
-    for line in lines:
-        marks = isinstance(line.event, Marker) and line.event.account is None
-        ordered.append(_marker_event(line) if marks else line)
-    ordered += [event for event in events if account is None or event.concerns(account)]
-    ordered.sort(key=place)
-    yield from ordered
+    lines: Iterable[Line], events: list[PartitionEvent], account: str | None
+) -> list[Line | PartitionEvent]:
+    elements = [_element(line) for line in lines]
+    elements += [event for event in events if account is None or event.concerns(account)]
+    elements.sort(key=place)
+    return elements
+
+
+def _element(line: Line) -> Line | PartitionEvent:
+    """The line; a marker of the whole partition as what it is."""
+    event = line.event
+    return _marker_event(line) if type(event) is Marker and event.account is None else line
 
 
 def place(element: Line | PartitionEvent) -> int:
@@ -211,7 +218,7 @@ def _line(generation: str, partition: int, row: Row, account: str | None) -> Lin
         named = peek(row.value).account
         if named is not None and named != account:
             return None
-    event = decode_mailbox_event(row.value)
+    event = decode_kept_event(row.value)
     checksum = content_checksum(event)
     return Line(generation, partition, row.offset, row.published_ms, checksum, event, row.earlier)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streambackup.domain.finding import Finding, FindingClass
-from streambackup.journal.frame import FILE_MAGIC, Damage, Frame, FrameKind, decode_frames
+from streambackup.journal.file_view import FileView
+from streambackup.journal.frame import FILE_MAGIC, Bytes, Damage, Frame, FrameKind, decode_frames
 from streambackup.journal.segment import PartitionPath, SegmentName
 
 
@@ -28,11 +29,13 @@ class PlacedFrame(NamedTuple):
 
 
 class OpenedSegment(NamedTuple):
-    """A segment whose bytes were read; a later rename or delete of the file no longer matters."""
+    """A segment that can be read whatever happens to its name; what is appended later is not
+    seen.
+    """
 
     name: SegmentName
     path: Path
-    data: bytes
+    data: Bytes
     is_last: bool
 
 
@@ -49,7 +52,7 @@ def needed(segments: Sequence[SegmentName], floor: int) -> list[SegmentName]:
 
 
 def open_segments(path: PartitionPath, floor: int) -> list[OpenedSegment]:
-    """Read the segments that hold anything at or behind *floor*. One deleted meanwhile has
+    """Open the segments that hold anything at or behind *floor*. One deleted meanwhile has
     been filed.
     """
     segments = path.segments()
@@ -62,15 +65,16 @@ def open_segments(path: PartitionPath, floor: int) -> list[OpenedSegment]:
 
 
 def open_segment(path: PartitionPath, segment: SegmentName, *, is_last: bool) -> OpenedSegment:
-    """Read one segment; *is_last* where its epoch has none behind it. Raises FileNotFoundError."""
+    """Open one segment; *is_last* where its epoch has none behind it. Raises FileNotFoundError."""
     file = path.path_of(segment)
-    return OpenedSegment(segment, file, file.read_bytes(), is_last)
+    return OpenedSegment(segment, file, FileView(file), is_last)
 
 
 def frames_of(segment: OpenedSegment, findings: list[Finding]) -> Iterator[PlacedFrame]:
     """A segment's valid frames; what is not valid is noted in *findings*."""
-    if not segment.data.startswith(FILE_MAGIC):
-        torn = FILE_MAGIC.startswith(segment.data)
+    magic = segment.data[: len(FILE_MAGIC)]
+    if magic != FILE_MAGIC:
+        torn = FILE_MAGIC.startswith(magic)
         _note(segment, Damage(0, len(segment.data), torn), findings)
         return
     for at, found in decode_frames(segment.data):

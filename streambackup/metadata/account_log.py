@@ -93,7 +93,7 @@ def log_files(directory: Path) -> list[tuple[EpochName, Path]]:
 def encode_line(line: Line | PartitionEvent) -> bytes:
     """One checked line, with its newline."""
     body = _encode(line)
-    return b'%b,"crc":"%08x"}\n' % (body[:-1], crc32c(body))
+    return body[:-1] + b',"crc":"%08x"}\n' % crc32c(body)
 
 
 class Unreadable(NamedTuple):

@@ -7,6 +7,8 @@ and drop. Runs in a process of its own, because it is as much work as journallin
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,10 +17,10 @@ from streambackup.domain.entry import ItemType
 from streambackup.domain.finding import Finding
 from streambackup.domain.partition_event import PartitionEvent
 from streambackup.events.mailbox import Put
-from streambackup.journal.line import Line, lines_of
+from streambackup.journal.line import lines_of
 from streambackup.journal.mark import FiledMark, farthest_mark, write_mark
 from streambackup.journal.segment import EpochName, PartitionPath
-from streambackup.journal.union import clusters, open_segments
+from streambackup.journal.union import PlacedFrame, clusters, open_segments
 from streambackup.metadata.account_log import (
     ACCOUNT_FILE,
     account_directory,
@@ -26,6 +28,9 @@ from streambackup.metadata.account_log import (
     is_hashed,
 )
 from streambackup.runtime.disk import Disk
+
+GATHER_BYTES = 8 * 1024 * 1024
+"""Of the journal, before an account's lines are appended: few writes, little memory."""
 
 
 class FilingRequest(msgspec.Struct, frozen=True):
@@ -60,28 +65,58 @@ class Filed(msgspec.Struct, frozen=True):
     described: tuple[str, ...]
 
 
-class _Sorted:
-    """Encoded lines, by account, and those of the partition itself."""
+class _Filing:
+    """Lines on their way into the logs: sorted by account, never more than a bound in memory."""
 
-    def __init__(self) -> None:
-        self.by_account: dict[str, list[bytes]] = {}
-        self.of_partition: list[bytes] = []
-        self.described: set[str] = set()
-        self.lines = 0
+    def __init__(self, request: FilingRequest, disk: Disk) -> None:
+        self._request = request
+        self._disk = disk
+        self._by_account: defaultdict[str, list[bytes]] = defaultdict(list)
+        self._of_partition: list[bytes] = []
+        self._gathered_bytes = 0
+        self._written: set[Path] = set()
+        self._accounts: set[str] = set()
+        self._described: set[str] = set()
+        self._lines = 0
 
-    def add(self, element: Line | PartitionEvent) -> None:
-        self.lines += 1
-        if isinstance(element, PartitionEvent):
-            self.of_partition.append(encode_line(element))
-            return
-        event = element.event
-        account = element.account
-        lines = self.by_account.get(account)
-        if lines is None:
-            lines = self.by_account[account] = []
-        lines.append(encode_line(element))
-        if type(event) is Put and event.type is ItemType.ACCOUNT:
-            self.described.add(account)
+    def add(self, cluster: Sequence[PlacedFrame], floor: int) -> None:
+        """Take what the frames of *cluster* hold at or behind *floor*."""
+        by_account = self._by_account
+        for element in lines_of(cluster, self._request.partition, floor):
+            if isinstance(element, PartitionEvent):
+                self._of_partition.append(encode_line(element))
+                continue
+            event = element.event
+            account = event.account
+            assert account is not None
+            by_account[account].append(encode_line(element))
+            if type(event) is Put and event.type is ItemType.ACCOUNT:
+                self._described.add(account)
+        self._gathered_bytes += sum(len(placed.frame.payload) for placed in cluster)
+        if self._gathered_bytes >= GATHER_BYTES:
+            self._append()
+
+    def _append(self) -> None:
+        """Write what was gathered, once per account."""
+        for account, lines in self._by_account.items():
+            self._lines += len(lines)
+            self._written.update(_append(self._request, account, lines, self._disk))
+        self._accounts.update(self._by_account)
+        if self._of_partition:
+            self._lines += len(self._of_partition)
+            name = f"{self._request.epoch_name}.partition.jsonl"
+            partition_log = self._request.path.directory / name
+            self._disk.append_on_new_line(partition_log, b"".join(self._of_partition))
+            self._written.add(partition_log)
+        self._by_account.clear()
+        self._of_partition.clear()
+        self._gathered_bytes = 0
+
+    def finish(self) -> Filed:
+        """Make all of it durable."""
+        self._append()
+        self._disk.sync_all(self._request.root, self._written)
+        return Filed(self._lines, len(self._accounts), tuple(sorted(self._described)))
 
 
 def file_partition(request: FilingRequest, disk: Disk) -> Filed:
@@ -96,24 +131,14 @@ def file_partition(request: FilingRequest, disk: Disk) -> Filed:
     floor = farthest_mark(path).filed_to
     end = request.mark.filed_to
     findings: list[Finding] = []
-    found = _Sorted()
+    filing = _Filing(request, disk)
     for cluster in clusters(open_segments(path, floor), floor, findings):
         if cluster[0].first >= end:
             break
-        for element in lines_of(cluster, path.partition, floor):
-            found.add(element)
-    written = [
-        path_
-        for account, lines in found.by_account.items()
-        for path_ in _append(request, account, lines, disk)
-    ]
-    if found.of_partition:
-        partition_log = path.directory / f"{request.epoch_name}.partition.jsonl"
-        disk.append_on_new_line(partition_log, b"".join(found.of_partition))
-        written.append(partition_log)
-    disk.sync_all(request.root, written)
+        filing.add(cluster, floor)
+    filed = filing.finish()
     write_mark(path, request.epoch_name, request.mark, disk)
-    return Filed(found.lines, len(found.by_account), tuple(sorted(found.described)))
+    return filed
 
 
 def _append(request: FilingRequest, account: str, lines: list[bytes], disk: Disk) -> list[Path]:
