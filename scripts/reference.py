@@ -143,6 +143,36 @@ def metric_rows(metrics: Metrics) -> Iterator[tuple[str, str, str, str]]:
             yield f"`{name}`", family.type, labels, family.documentation
 
 
+ABOUT_COMMANDS = """\
+## Answers
+
+On a terminal a list is a table; elsewhere it is lines with tabs, the first of them a heading.
+`--json` gives one document; a list is an array, printed as it grows and closed only at its true
+end. Standard output holds the answer and nothing else; notes, progress and logs go to standard
+error, and so does an error: one line that begins with `streambackup: `, and where there is a
+cure, one more that names it. Control characters that came with a mail are written out, never sent
+to the terminal.
+
+## Times
+
+| written | is |
+| --- | --- |
+| `2026-11-21T14:03:22.123Z`, `2026-11-21 15:03+01:00` | ISO 8601 with its zone |
+| `2026-11-21`, `2026-11-21 14:03` | in the machine's zone, which is then named on standard error |
+| `90s ago`, `2h ago`, `3d ago`, `1w ago` | before now |
+| `now`, `today`, `yesterday` | now; the beginning of the day in the machine's zone |
+| `1795269802123` | milliseconds since 1970-01-01 UTC |
+
+## Who looked
+
+Commands that show what is in a mailbox, and those that restore, write a line to `audit.jsonl` in
+the backup path before they show or write anything, and another when they end: who (user id,
+login, the user behind `sudo`), when, which command with which arguments, which accounts and
+items, and what it came to. Where that file cannot be written nothing is shown; `store.audit_path`
+moves it.
+"""
+
+
 def cli_page() -> Iterator[str]:
     app = build_app()
     app.help_formatter = "plain"
@@ -154,6 +184,7 @@ def cli_page() -> Iterator[str]:
     yield from ("Every command takes:", "")
     common = help_sections(app, next(iter(COMMANDS)))["Common options"]
     yield from table(("option", "meaning"), common)
+    yield ABOUT_COMMANDS
     for words in COMMANDS:
         yield from command_section(app, words)
     yield from ("## Exit codes", "")
