@@ -1,10 +1,12 @@
-"""What every test shares: hypothesis profiles and the real parts that some tests need."""
+"""What every test shares: hypothesis profiles, quiet logs, and the real parts that some need."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import logging
+from collections.abc import Generator, Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests import real_parts
@@ -53,6 +55,18 @@ def pytest_terminal_summary(
     for line in terminalreporter.config.stash[PARTS].report():
         terminalreporter.write_line(line, red=True, bold=True)
     return result
+
+
+@pytest.fixture(autouse=True)
+def _logs_end_with_their_test() -> Iterator[None]:
+    """A command run in this process sends logs to a stream that its test closes behind it."""
+    yield
+    structlog.reset_defaults()
+    libraries = logging.getLogger()
+    libraries.setLevel(logging.WARNING)
+    for handler in list(libraries.handlers):
+        if type(handler).__module__.startswith("streambackup."):
+            libraries.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
