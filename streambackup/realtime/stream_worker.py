@@ -132,6 +132,8 @@ class StreamWorker:
         consumer = await self._bus.consumer([self._topic], group=self._group, ownership=self)
         self.joined = True
         try:
+            # A predecessor may have died between making its last batch durable and saying so.
+            await self._acknowledge(consumer)
             while not stop.is_set():
                 batches = await self._fetch(consumer)
                 await self._settle(consumer)
