@@ -18,7 +18,7 @@ from streambackup.domain.transaction import (
     SOURCE_PATTERN,
     TransactionId,
 )
-from streambackup.errors import InvalidEventError
+from streambackup.errors import InvalidEventError, newer_release
 from streambackup.events.blob import BlobEvent
 from streambackup.events.mailbox import (
     EVENT_BYTES_MAX,
@@ -83,9 +83,16 @@ def decode_mailbox_event(value: bytes | None) -> MailboxEvent:
 
 
 def decode_kept_event(value: bytes) -> MailboxEvent:
-    """As ``decode_mailbox_event``, for what it has accepted before: half the work."""
+    """As ``decode_mailbox_event``, for what it has accepted before: half the work.
+
+    Raises:
+        StoreError: a newer release accepted it.
+    """
     json = value[:1] == _JSON_OBJECT
-    event: MailboxEvent = _mailbox_from_json(value) if json else _mailbox_from_msgpack(value)
+    try:
+        event: MailboxEvent = _mailbox_from_json(value) if json else _mailbox_from_msgpack(value)
+    except msgspec.MsgspecError as error:
+        raise newer_release(f"an event ({error})") from error
     return event
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from streambackup.domain.crc import crc32c
 from streambackup.errors import StoreError
+from streambackup.events.codec import decode_kept_event
 from streambackup.journal.frame import (
     FILE_MAGIC,
     NO_RECORD,
@@ -40,6 +43,14 @@ def test_a_frame_of_an_unknown_kind_is_refused() -> None:
 def test_a_payload_of_another_layout_is_refused() -> None:
     with pytest.raises(StoreError, match=r"a journal frame .* was written by a newer release"):
         decode_payload(b"\xc0", Records)
+
+
+@pytest.mark.parametrize("encode", [msgspec.json.encode, msgspec.msgpack.encode])
+def test_an_event_that_only_a_newer_release_takes_is_refused(
+    encode: Callable[[object], bytes],
+) -> None:
+    with pytest.raises(StoreError, match=r"an event .* was written by a newer release"):
+        decode_kept_event(encode({"event": "put", "schema": 2, "what": "else"}))
 
 
 def test_a_line_of_another_layout_is_refused() -> None:
