@@ -13,6 +13,7 @@ from streambackup.sources.port import Memory, Observation, Source
 from tests.support.mailbox_view import MailboxView
 from tests.support.recording_producer import RecordingProducer
 
+NEVER_S = 20
 TOPICS = Topics(generation="0123456789abcdef")
 
 
@@ -27,8 +28,8 @@ class Watching:
         self._news = asyncio.Condition()
 
     async def until(self, holds: Callable[[], object]) -> None:
-        """Wait until *holds*; looks after every batch."""
-        async with self._news:
+        """Wait until *holds*; looks after every batch. Raises TimeoutError when that never comes."""
+        async with asyncio.timeout(NEVER_S), self._news:
             await self._news.wait_for(lambda: bool(holds()))
 
     async def took(self, batch: list[Observation]) -> None:

@@ -42,27 +42,23 @@ class FolderWatch:
         self._clock = clock
         self._complain = complain
 
-    def load(self, memory: Memory) -> None:
-        """Begin with what is remembered."""
-        rows = memory.scan(self._account, FOLDERS)
-        folders = [decode_folder(data) for _, data in rows]
-        self._adopt({folder.name: folder for folder in folders})
-
-    def compare(self) -> tuple[list[Observation], list[Folder], list[Folder]]:
+    def compare(self, memory: Memory) -> tuple[list[Observation], list[Folder], list[Folder]]:
         """What is new of folders, those that are gone, and those to be listed: not watched before,
         or left without a directory. All others are watched from here on.
         """
+        remembered = [decode_folder(data) for _, data in memory.scan(self._account, FOLDERS)]
+        known = {folder.item for folder in remembered}
         seen = self._directories()
-        plan = plan_folders(self.by_name, seen)
-        old_names = {folder.item: folder.name for folder in self.by_name.values()}
-        self._adopt(plan.folders)
+        plan = plan_folders(remembered, seen)
+        self.by_name = plan.folders
+        self.by_item = {folder.item: folder for folder in plan.folders.values()}
         for folder in plan.gone:
             self._watcher.forget(self._account, folder.item)
         real = [folder for folder in plan.folders.values() if folder.inode is not None]
         fresh = [folder for folder in real if self._watch(folder)]
         fresh += [folder for folder in plan.changed if folder.inode is None]
         observed = [
-            self._put(folder, seen.get(folder.name), old_names.get(folder.item))
+            self._put(folder, seen.get(folder.name), new=folder.item not in known)
             for folder in plan.changed
         ]
         return observed, plan.gone, fresh
@@ -74,18 +70,8 @@ class FolderWatch:
             time_ms=self._clock.now_ms(),
             operation="folder-delete",
             item=folder.item,
-            remember={keywords_key(folder.item): None, **self._free_name(folder.name)},
+            remember={folder_key(folder.item): None, keywords_key(folder.item): None},
         )
-
-    def is_displaced(self, folder: Folder) -> bool:
-        """True where the directory is no longer the one that was seen."""
-        with away_if_unreadable(self._root):
-            here = directory_at(directory_of(self._root, folder))
-        return (here.identity if here else None) != folder.identity
-
-    def _adopt(self, folders: dict[bytes, Folder]) -> None:
-        self.by_name = folders
-        self.by_item = {folder.item: folder for folder in folders.values()}
 
     def _directories(self) -> dict[bytes, Directory]:
         """The folders' directories, each watched for the coming of its ``cur``."""
@@ -133,11 +119,10 @@ class FolderWatch:
             self._complain(path, str(error.strerror))
             return False
 
-    def _put(self, folder: Folder, here: Directory | None, old_name: bytes | None) -> Observation:
+    def _put(self, folder: Folder, here: Directory | None, *, new: bool) -> Observation:
         now_ms = self._clock.now_ms()
-        born_ms = here.birth_ns // 1_000_000 if here and old_name is None else 0
+        born_ms = here.birth_ns // 1_000_000 if here and new else 0
         time_ms = born_ms or (here.changed_ms if here else now_ms)
-        remember: dict[str, bytes | None] = {folder_key(folder.name): encode(folder)}
         return Observation(
             account=self._account,
             time_ms=min(max(0, time_ms), now_ms),
@@ -145,9 +130,5 @@ class FolderWatch:
             item=folder.item,
             type=ItemType.FOLDER,
             state=folder.state(),
-            remember={**remember, **self._free_name(old_name)},
+            remember={folder_key(folder.item): encode(folder)},
         )
-
-    def _free_name(self, name: bytes | None) -> dict[str, bytes | None]:
-        """Forget who was called *name*, unless a folder is called that now."""
-        return {} if name is None or name in self.by_name else {folder_key(name): None}

@@ -7,7 +7,7 @@ that exists only in the names of those below it is an item too, without a direct
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -52,17 +52,14 @@ class FolderPlan(msgspec.Struct, frozen=True):
     gone: list[Folder]
 
 
-def plan_folders(remembered: Mapping[bytes, Folder], seen: Mapping[bytes, Directory]) -> FolderPlan:
-    """What has become of the folders *remembered*, where there are the directories *seen*."""
-    items = _match(remembered, seen)
-    for name in list(items):
-        above = parent_of(name)
-        while above and above not in items:
-            known = remembered.get(above)
-            is_free = known is not None and known.item not in items.values()
-            items[above] = known.item if known and is_free else None
-            above = parent_of(above)
-    taken = {folder.item for folder in remembered.values()}
+def plan_folders(remembered: Iterable[Folder], seen: Mapping[bytes, Directory]) -> FolderPlan:
+    """What has become of the folders *remembered*, where there are the directories *seen*.
+
+    Two that are remembered may have the same name, where one is gone and that was not said yet.
+    """
+    known = {folder.item: folder for folder in remembered}
+    items = _match(known, seen)
+    taken = set(known)
     folders: dict[bytes, Folder] = {}
     for name in sorted(items, key=_depth):
         here = seen.get(name)
@@ -70,38 +67,35 @@ def plan_folders(remembered: Mapping[bytes, Folder], seen: Mapping[bytes, Direct
         taken.add(item)
         above = parent_of(name)
         parent = folders[above].item if above else None
-        inode, birth_ns = (here.inode, here.birth_ns) if here else (None, 0)
+        inode, birth_ns = here.identity if here else (None, 0)
         folders[name] = Folder(item, name, parent, inode, birth_ns)
     left = {folder.item for folder in folders.values()}
+    gone = [folder for folder in known.values() if folder.item not in left]
     return FolderPlan(
         folders,
-        [folder for folder in folders.values() if remembered.get(folder.name) != folder],
-        [
-            remembered[name]
-            for name in sorted(remembered, key=_depth, reverse=True)
-            if remembered[name].item not in left
-        ],
+        [folder for folder in folders.values() if known.get(folder.item) != folder],
+        sorted(gone, key=lambda folder: _depth(folder.name), reverse=True),
     )
 
 
-def _match(
-    remembered: Mapping[bytes, Folder], seen: Mapping[bytes, Directory]
-) -> dict[bytes, str | None]:
-    """The item of each directory seen, None for a new one: the same directory, then the
-    same name.
+def _match(known: Mapping[str, Folder], seen: Mapping[bytes, Directory]) -> dict[bytes, str | None]:
+    """The item of each directory seen and of the folders above them, None for a new one: first the
+    same directory's, then one that had the same name.
     """
     names = {here.identity: name for name, here in seen.items()}
-    items: dict[str, bytes] = {}
-    for folder in remembered.values():
-        if folder.identity in names:
-            items.setdefault(folder.item, names.pop(folder.identity))
+    items: dict[bytes, str | None] = {}
+    for folder in known.values():
+        if folder.identity is not None and folder.identity in names:
+            items.setdefault(names[folder.identity], folder.item)
     taken = set(items.values())
-    for folder in remembered.values():
-        if folder.item not in items and folder.name in seen and folder.name not in taken:
-            items[folder.item] = folder.name
-            taken.add(folder.name)
-    found = {name: item for item, name in items.items()}
-    return {name: found.get(name) for name in seen}
+    free = {folder.name: folder.item for folder in known.values() if folder.item not in taken}
+    for name in seen:
+        items.setdefault(name, free.get(name))
+        while (above := parent_of(name)) is not None:
+            if above not in seen:
+                items.setdefault(above, free.get(above))
+            name = above
+    return items
 
 
 def _depth(name: bytes) -> tuple[int, bytes]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-import stat
 import struct
 from collections.abc import Callable
 
 import msgspec
 
-_AT_FDCWD = -100
-_AT_SYMLINK_NOFOLLOW = 0x100
+PATH_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""To open a directory only to say which it is, and to reach what is in it."""
+
+_AT_EMPTY_PATH = 0x1000
 _STATX_BTIME = 0x800
 _BIRTH_OFFSET = 0x50
 
@@ -35,24 +36,31 @@ class Directory(msgspec.Struct, frozen=True):
 def directory_at(path: bytes) -> Directory | None:
     """The directory at *path*, not behind a symbolic link; None where there is none."""
     try:
-        found = os.stat(path, follow_symlinks=False)
+        descriptor = os.open(path, PATH_FLAGS)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not stat.S_ISDIR(found.st_mode):
-        return None
-    return Directory(found.st_ino, _birth_ns(path), found.st_ctime_ns // 1_000_000)
+    try:
+        return facts_of_directory(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _birth_ns(path: bytes) -> int:
-    """When *path* was made: Python's ``os.stat`` leaves it out on Linux."""
+def facts_of_directory(descriptor: int) -> Directory:
+    """The directory opened as *descriptor*."""
+    found = os.fstat(descriptor)
+    return Directory(found.st_ino, _birth_ns(descriptor), found.st_ctime_ns // 1_000_000)
+
+
+def _birth_ns(descriptor: int) -> int:
+    """When it was made: Python's ``os.stat`` leaves that out on Linux."""
     if _statx is None:
         return 0
     buffer = ctypes.create_string_buffer(256)
-    if _statx(_AT_FDCWD, path, _AT_SYMLINK_NOFOLLOW, _STATX_BTIME, buffer) != 0:
+    if _statx(descriptor, b"", _AT_EMPTY_PATH, _STATX_BTIME, buffer) != 0:
         return 0
     (given,) = struct.unpack_from("=I", buffer)
     seconds, nanoseconds = struct.unpack_from("=qI", buffer, _BIRTH_OFFSET)
-    return seconds * 1_000_000_000 + nanoseconds if given & _STATX_BTIME else 0
+    return int(seconds * 1_000_000_000 + nanoseconds) if given & _STATX_BTIME else 0
 
 
 def _find_statx() -> Callable[..., int] | None:

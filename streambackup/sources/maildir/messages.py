@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from streambackup.runtime.clock import Clock
 from streambackup.sources.maildir.folder_watch import Complain
 from streambackup.sources.maildir.folders import Folder, directory_of
 from streambackup.sources.maildir.names import letters_of, parse_keywords, tags_of
+from streambackup.sources.maildir.opened import At, OpenFolders, UnknownError
 from streambackup.sources.maildir.reading import FileFacts, Reading, facts_of
 from streambackup.sources.maildir.remembered import (
     Message,
@@ -32,11 +34,8 @@ from streambackup.sources.port import Content, Observation
 KEYWORDS_FILE = b"dovecot-keywords"
 _KEYWORDS_BYTES_MAX = 64 * 1024
 
-Folders = Mapping[str, Folder]
-"""The folders there are, by item."""
-
-ReadAll = Callable[[Sequence[bytes]], Sequence[Reading | OSError | None]]
-"""Reads the messages at some paths as ``read_message`` does."""
+ReadAll = Callable[[Sequence[At]], Sequence[Reading | OSError | None]]
+"""Reads some messages as ``read_message`` does."""
 
 
 class Names(NamedTuple):
@@ -71,7 +70,7 @@ class Messages:
         self._complain = complain
 
     def look(
-        self, notebook: Notebook, folders: Folders, files: Sequence[Names], *, listed: bool
+        self, notebook: Notebook, opened: OpenFolders, files: Sequence[Names], *, listed: bool
     ) -> tuple[list[Observation], list[str]]:
         """What is new of *files*, and the keys of those that are not there, or went or changed
         while
@@ -83,30 +82,31 @@ class Messages:
         notebook.fetch(file.key for file in files)
         found, absent = [], []
         for file in files:
-            there = self._find(file, notebook.message(file.key))
+            there = self._find(opened, file, notebook.message(file.key))
             if isinstance(there, _Found):
                 found.append(there)
             elif there is None:
                 absent.append(file.key)
         if listed:
-            found = [there for there in found if not self._is_second(notebook, there)]
-        readings, unread = self._read(notebook, found)
-        keywords = self._keywords_for(found)
+            found = [there for there in found if not self._is_second(notebook, opened, there)]
+        readings, unread = self._read(notebook, opened, found)
+        keywords = self._keywords_for(opened, found)
         found.sort(key=lambda there: notebook.get(there.key) is None)
         observed = (
-            self._observe(notebook, folders, there, readings.get(there.key), keywords)
+            self._observe(notebook, opened, there, readings.get(there.key), keywords)
             for there in found
         )
         return [observation for observation in observed if observation], [*absent, *unread]
 
-    def gone(self, notebook: Notebook, folders: Folders, keys: Sequence[str]) -> list[Observation]:
+    def gone(
+        self, notebook: Notebook, opened: OpenFolders, keys: Sequence[str]
+    ) -> list[Observation]:
         """Deletes for those of *keys* that are remembered and whose files are not there."""
         notebook.fetch(keys)
         observed = []
         for key in keys:
             message = notebook.message(key)
-            folder = folders.get(folder_of(key))
-            if message is None or (folder and self._exists(folder, message.name)):
+            if message is None or not _has_left(opened, key, message):
                 continue
             forget: dict[str, bytes | None] = {key: None, **_without(notebook, key, message)}
             if natural_item(key) != message.item:
@@ -135,30 +135,37 @@ class Messages:
                 observed.append(self._put(folder, retagged, now_ms, {key: encode(retagged)}))
         return observed
 
-    def keywords(self, folder: Folder) -> list[str]:
-        """What Dovecot's letters mean in *folder*."""
-        path = directory_of(self._root, folder) + b"/" + KEYWORDS_FILE
+    def keywords(self, opened: OpenFolders, folder: Folder) -> list[str]:
+        """What Dovecot's letters mean in *folder*. Raises UnknownError."""
+        at = opened.at(folder, KEYWORDS_FILE)
+        if at is None:
+            return []
         try:
-            with open(path, "rb") as file:
+            descriptor = os.open(at.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=at.directory)
+            with open(descriptor, "rb") as file:
                 return parse_keywords(file.read(_KEYWORDS_BYTES_MAX))
         except FileNotFoundError:
             return []
         except OSError as error:
-            self._complain(path, str(error.strerror))
-            return []
+            self._complain(at.path, str(error.strerror))
+            raise UnknownError from error
 
-    def _find(self, file: Names, known: Message | None) -> _Found | OSError | None:
-        """The first of its names that is there; an error where that cannot be known."""
+    def _find(
+        self, opened: OpenFolders, file: Names, known: Message | None
+    ) -> _Found | UnknownError | None:
+        """The first of its names that is there."""
         names = file.names if known is None else (*file.names, known.name)
         for name in dict.fromkeys(names):
             path = self._path(file.folder, name)
             try:
-                there = os.lstat(path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
+                there = opened.stat(file.folder, name)
+            except UnknownError as error:
+                return error
             except OSError as error:
                 self._complain(path, str(error.strerror))
-                return error
+                return UnknownError()
+            if there is None:
+                continue
             if stat.S_ISREG(there.st_mode):
                 changed_ms = there.st_ctime_ns // 1_000_000
                 return _Found(file.key, file.folder, name, facts_of(there), changed_ms)
@@ -166,18 +173,18 @@ class Messages:
                 self._complain(path, "not a regular file")
         return None
 
-    def _is_second(self, notebook: Notebook, there: _Found) -> bool:
+    def _is_second(self, notebook: Notebook, opened: OpenFolders, there: _Found) -> bool:
         message = notebook.message(there.key)
         if message is None or message.name == there.name:
             return False
-        is_second = self._exists(there.folder, message.name)
+        is_second = not opened.lacks(there.folder, message.name)
         if is_second:
             path = self._path(there.folder, there.name)
             self._complain(path, "another file with this message's name is backed up instead")
         return is_second
 
     def _read(
-        self, notebook: Notebook, found: Sequence[_Found]
+        self, notebook: Notebook, opened: OpenFolders, found: Sequence[_Found]
     ) -> tuple[dict[str, Reading], list[str]]:
         """Read what is new or no longer as it was read; also the keys of what went meanwhile."""
         changed = []
@@ -185,12 +192,12 @@ class Messages:
             message = notebook.message(there.key)
             if message is None or message.facts != there.facts:
                 changed.append(there)
-        paths = [self._path(there.folder, there.name) for there in changed]
+        places = [at for there in changed if (at := opened.at(there.folder, there.name))]
         readings = {}
         unread = []
-        for there, path, reading in zip(changed, paths, self._read_all(paths), strict=True):
+        for there, at, reading in zip(changed, places, self._read_all(places), strict=True):
             if isinstance(reading, OSError):
-                self._complain(path, str(reading.strerror))
+                self._complain(at.path, str(reading.strerror))
             elif reading is None:
                 unread.append(there.key)
             else:
@@ -199,18 +206,22 @@ class Messages:
         notebook.fetch(item_key(natural_item(there.key)) for there in changed)
         return readings, unread
 
-    def _keywords_for(self, found: Sequence[_Found]) -> dict[str, list[str]]:
+    def _keywords_for(self, opened: OpenFolders, found: Sequence[_Found]) -> dict[str, list[str]]:
         lettered = {
             there.folder.item: there.folder
             for there in found
             if any("a" <= letter <= "z" for letter in letters_of(there.name))
         }
-        return {item: self.keywords(folder) for item, folder in lettered.items()}
+        keywords = {}
+        for item, folder in lettered.items():
+            with contextlib.suppress(UnknownError):
+                keywords[item] = self.keywords(opened, folder)
+        return keywords
 
     def _observe(
         self,
         notebook: Notebook,
-        folders: Folders,
+        opened: OpenFolders,
         there: _Found,
         reading: Reading | None,
         keywords: Mapping[str, list[str]],
@@ -230,46 +241,12 @@ class Messages:
             return None
         remember: dict[str, bytes | None] = {}
         if before is None:
-            message, remember = self._place(notebook, folders, there.key, message)
+            message, remember = _place(notebook, opened, there.key, message)
         elif before.facts.inode != message.facts.inode:
             remember = _without(notebook, there.key, before)
         remember[there.key] = encode(message)
         remember[inode_key(message.facts.inode)] = there.key.encode()
         return self._put(there.folder, message, changed_ms, notebook.write(remember))
-
-    def _place(
-        self, notebook: Notebook, folders: Folders, key: str, message: Message
-    ) -> tuple[Message, dict[str, bytes | None]]:
-        """Give *message*, unknown under *key*, its item: the one that its file had elsewhere, or a
-        new one.
-        """
-        old_key = self._left_by(notebook, folders, key, message)
-        remember: dict[str, bytes | None] = {}
-        if old_key is not None:
-            old = notebook.message(old_key)
-            assert old is not None
-            item = old.item
-            remember[old_key] = None
-        else:
-            item = _free_item(notebook, natural_item(key))
-        if item != natural_item(key):
-            remember[item_key(item)] = b""
-        elif old_key is not None:
-            remember[item_key(item)] = None
-        return msgspec.structs.replace(message, item=item), remember
-
-    def _left_by(
-        self, notebook: Notebook, folders: Folders, key: str, message: Message
-    ) -> str | None:
-        """Where the same file was before it came to *key*; None if it is a copy, or is new."""
-        pointer = notebook.get(inode_key(message.facts.inode))
-        if pointer is None or (old_key := pointer.decode()) == key:
-            return None
-        old = notebook.message(old_key)
-        if old is None or old.digest != message.digest:
-            return None
-        folder = folders.get(folder_of(old_key))
-        return None if folder and self._exists(folder, old.name) else old_key
 
     def _put(
         self, folder: Folder, message: Message, time_ms: int, remember: dict[str, bytes | None]
@@ -289,15 +266,44 @@ class Messages:
     def _path(self, folder: Folder, name: bytes) -> bytes:
         return directory_of(self._root, folder) + b"/" + name
 
-    def _exists(self, folder: Folder, name: bytes) -> bool:
-        """False only where *name* is known not to be there."""
-        try:
-            os.lstat(self._path(folder, name))
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
-        return True
+
+def _place(
+    notebook: Notebook, opened: OpenFolders, key: str, message: Message
+) -> tuple[Message, dict[str, bytes | None]]:
+    """Give *message*, unknown under *key*, its item: the one that its file had elsewhere, or a new
+    one.
+    """
+    before = _left_by(notebook, opened, key, message)
+    if before is None:
+        item = _free_item(notebook, natural_item(key))
+        remember: dict[str, bytes | None] = {}
+    else:
+        old_key, item = before
+        remember = {old_key: None, item_key(item): None}
+    if item != natural_item(key):
+        remember[item_key(item)] = b""
+    return msgspec.structs.replace(message, item=item), remember
+
+
+def _left_by(
+    notebook: Notebook, opened: OpenFolders, key: str, message: Message
+) -> tuple[str, str] | None:
+    """Where the same file was before it came to *key*, and its item; None if it is a copy,
+    or new.
+    """
+    pointer = notebook.get(inode_key(message.facts.inode))
+    if pointer is None or (old_key := pointer.decode()) == key:
+        return None
+    old = notebook.message(old_key)
+    if old is None or old.digest != message.digest or not _has_left(opened, old_key, old):
+        return None
+    return old_key, old.item
+
+
+def _has_left(opened: OpenFolders, key: str, message: Message) -> bool:
+    """True where *message*, remembered under *key*, is known not to be there any more."""
+    folder = opened.by_item.get(folder_of(key))
+    return folder is None or opened.lacks(folder, message.name)
 
 
 def _without(notebook: Notebook, key: str, message: Message) -> dict[str, bytes | None]:

@@ -11,6 +11,7 @@ import msgspec
 
 from streambackup.domain.digest import digest_name
 from streambackup.sources.maildir.headers import HEADER_BYTES_MAX, Header, parse_header
+from streambackup.sources.maildir.opened import At
 
 _MTIME_NS_MAX = 2**63 - 1  # some file systems know times that no integer on the wire does
 _READ_BYTES = 1024 * 1024
@@ -38,15 +39,15 @@ def facts_of(found: os.stat_result) -> FileFacts:
     return FileFacts(found.st_ino, found.st_size, mtime_ns)
 
 
-def read_message(path: bytes) -> Reading | None:
-    """The regular file at *path*; None where there is none, or it changed while it was read.
+def read_message(at: At) -> Reading | None:
+    """The regular file *at* its place; None where there is none, or it changed while it was read.
 
     Raises:
         OSError: it is there and cannot be read.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(at.name, flags, dir_fd=at.directory)
     except (FileNotFoundError, NotADirectoryError):
         return None
     with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)) as file:

@@ -68,8 +68,8 @@ def decode_keywords(data: bytes | None) -> list[str]:
     return msgspec.msgpack.decode(data, type=list[str]) if data else []
 
 
-def folder_key(name: bytes) -> str:
-    return FOLDERS + text_of(name)
+def folder_key(folder: str) -> str:
+    return FOLDERS + folder
 
 
 def keywords_key(folder: str) -> str:

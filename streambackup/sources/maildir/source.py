@@ -16,6 +16,7 @@ import structlog
 from streambackup.errors import SourceError, UsageError
 from streambackup.runtime.clock import Clock
 from streambackup.sources.maildir.away import TreeAwayError
+from streambackup.sources.maildir.opened import At
 from streambackup.sources.maildir.reading import Reading, read_message
 from streambackup.sources.maildir.tree import Batches, Tree
 from streambackup.sources.maildir.watcher import Event, Watcher
@@ -105,8 +106,8 @@ class MaildirSource:
             pool.shutdown(wait=False)
 
     def _make_trees(self, watcher: Watcher, pool: ThreadPoolExecutor) -> dict[str, Tree]:
-        def read_all(paths: Sequence[bytes]) -> list[Reading | OSError | None]:
-            return list(pool.map(_read_or_fail, paths))
+        def read_all(files: Sequence[At]) -> list[Reading | OSError | None]:
+            return list(pool.map(_read_or_fail, files))
 
         return {
             account: Tree(
@@ -179,9 +180,9 @@ async def _drawn(batches: Batches) -> AsyncIterator[list[Observation]]:
         yield batch
 
 
-def _read_or_fail(path: bytes) -> Reading | OSError | None:
+def _read_or_fail(at: At) -> Reading | OSError | None:
     try:
-        return read_message(path)
+        return read_message(at)
     except OSError as error:
         return error
 

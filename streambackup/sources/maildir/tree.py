@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -14,6 +15,7 @@ from streambackup.sources.maildir.folder_watch import PARTS, Complain, FolderWat
 from streambackup.sources.maildir.folders import Folder, directory_of
 from streambackup.sources.maildir.messages import KEYWORDS_FILE, Messages, Names, ReadAll
 from streambackup.sources.maildir.names import ROOT, is_folder_name
+from streambackup.sources.maildir.opened import OpenFolders, UnknownError
 from streambackup.sources.maildir.remembered import (
     ACCOUNT,
     MESSAGES,
@@ -78,11 +80,10 @@ class Tree:
             TreeAwayError: also from every later call, which then says nothing.
         """
         self._device_and_inode = self._look_at_root()
-        self._folders.load(memory)
         self._unlisted, self._again = set(), {}
         if not memory.get(self.account, [ACCOUNT]):
             yield [self._account_put()]
-        observed, gone, _ = self._folders.compare()
+        observed, gone, _ = self._folders.compare(memory)
         yield from _batched(observed)
         for folder in list(self._folders.by_name.values()):
             yield from self._list_folder(memory, folder)
@@ -98,7 +99,7 @@ class Tree:
         self._check_root()
         gone: list[Folder] = []
         if any(map(_concerns_folders, events)):
-            observed, gone, fresh = self._folders.compare()
+            observed, gone, fresh = self._folders.compare(memory)
             self._check_root()
             yield from _batched(observed)
             self._unlisted |= {folder.item for folder in fresh}
@@ -136,35 +137,47 @@ class Tree:
         )
 
     def _remove(self, memory: Memory, folder: Folder) -> Batches:
-        """Deletes for what was in *folder*, then its own."""
+        """Deletes for what was in *folder*, then its own.
+
+        Not while there is news on folders: a directory that was renamed while they were listed may
+        have been missed under both names. It is compared again then.
+        """
+        if any(map(is_folder_name, self._watcher.names(self.account, ""))):
+            return
         rows = memory.scan(self.account, messages_prefix(folder.item))
         yield from self._delete(memory, (key for key, _ in rows))
         self._check_root()
-        yield [self._folders.removal(folder)]
+        if not self._watcher.overflowed:
+            yield [self._folders.removal(folder)]
 
     def _list_folder(self, memory: Memory, folder: Folder) -> Batches:
         """What is new or changed in *folder*."""
-        for names in _batched(self._names_in(folder)):
-            files = [Names(folder, (name,)) for name in names]
-            notebook = Notebook(memory, self.account)
-            observed, _ = self._messages.look(notebook, self._folders.by_item, files, listed=True)
-            self._watcher.pull()
-            yield from self._give(memory, observed)
-        self._note_if_displaced(folder)
+        with self._opened() as listing:
+            for names in _batched(self._names_in(listing, folder)):
+                files = [Names(folder, (name,)) for name in names]
+                notebook = Notebook(memory, self.account)
+                with self._opened() as opened:
+                    observed, _ = self._messages.look(notebook, opened, files, listed=True)
+                self._watcher.pull()
+                yield from self._give(memory, observed)
         yield from self._compare_keywords(memory, folder)
 
-    def _names_in(self, folder: Folder) -> Iterator[bytes]:
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[OpenFolders]:
+        """The folders' directories; those that were not where they were seen are listed again."""
+        with OpenFolders(self._root, self._folders.by_item) as opened:
+            yield opened
+        self._unlisted |= opened.displaced
+
+    def _names_in(self, opened: OpenFolders, folder: Folder) -> Iterator[bytes]:
         for part in PARTS:
-            directory = directory_of(self._root, folder) + b"/" + part
             try:
-                with os.scandir(directory) as entries:
-                    for entry in entries:
-                        if not entry.name.startswith(b"."):
-                            yield part + b"/" + entry.name
-            except (FileNotFoundError, NotADirectoryError):
-                continue
+                yield from opened.names(folder, part)
+            except UnknownError:
+                return
             except OSError as error:
-                self._complain(directory, str(error.strerror))
+                path = directory_of(self._root, folder) + b"/" + part
+                self._complain(path, str(error.strerror))
 
     def _sweep(self, memory: Memory, folder: Folder) -> Batches:
         """What is remembered of *folder* and no longer there."""
@@ -194,31 +207,25 @@ class Tree:
     def _delete(self, memory: Memory, keys: Iterable[str]) -> Batches:
         """Deletes for those of *keys* whose files are gone.
 
-        A name on which there is news is left alone: listing a directory is not atomic, and a file
-        that was renamed meanwhile looks gone until its event is read. So is everything in a folder
-        that was renamed: it is listed again under its new name.
+        None while events are missing, and none of a name on which there is news: listing a
+        directory is not atomic, and a file that was renamed meanwhile looks gone until its event is
+        read.
         """
         for some in _batched(keys):
             notebook = Notebook(memory, self.account)
-            observed = self._messages.gone(notebook, self._folders.by_item, some)
-            kept = set()
-            for item in {folder_of(key) for key in some}:
-                names = self._watcher.names(self.account, item)
-                kept |= {message_key(item, name) for name in names}
-                folder = self._folders.by_item.get(item)
-                if folder and self._note_if_displaced(folder):
-                    kept.update(key for key in some if folder_of(key) == item)
-            observed = [seen for seen in observed if not kept & seen.remember.keys()]
-            if observed and not self._watcher.overflowed:
+            with self._opened() as opened:
+                observed = self._messages.gone(notebook, opened, some)
+            waiting = {
+                message_key(item, name)
+                for item in {folder_of(key) for key in some} & self._folders.by_item.keys()
+                for name in self._watcher.names(self.account, item)
+            }
+            observed = [seen for seen in observed if not waiting & seen.remember.keys()]
+            if self._watcher.overflowed:
+                return
+            if observed:
                 self._check_root()
                 yield observed
-
-    def _note_if_displaced(self, folder: Folder) -> bool:
-        """True where *folder* is no longer where it was seen: it is to be listed again."""
-        displaced = self._folders.is_displaced(folder)
-        if displaced:
-            self._unlisted.add(folder.item)
-        return displaced
 
     def _touched(self, events: Iterable[Event]) -> dict[str, _Touched]:
         """The files that *events* name, or that are to be looked at again, by key."""
@@ -246,15 +253,13 @@ class Tree:
                 if (folder := self._folders.by_item.get(file.folder))
             ]
             notebook = Notebook(memory, self.account)
-            observed, absent = self._messages.look(
-                notebook, self._folders.by_item, files, listed=False
-            )
+            with self._opened() as opened:
+                observed, absent = self._messages.look(notebook, opened, files, listed=False)
             for key in absent:
                 if touched[key].left:
                     gone.append(key)
                 else:
-                    # It should be there. If it is gone, or its folder has another name, that event
-                    # is on its way.
+                    # It should be there. If it is gone, that event is on its way.
                     self._again[key] = touched[key]
             yield from self._give(memory, observed)
         yield from self._delete(memory, gone)
@@ -271,7 +276,11 @@ class Tree:
         """Tag the messages of *folder* anew if its letters have come to mean something else. That
         happens at most as often as there are letters, so it may cost what the folder holds.
         """
-        keywords = self._messages.keywords(folder)
+        try:
+            with self._opened() as opened:
+                keywords = self._messages.keywords(opened, folder)
+        except UnknownError:
+            return
         key = keywords_key(folder.item)
         if keywords == decode_keywords(memory.get(self.account, [key]).get(key)):
             return
