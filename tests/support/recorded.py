@@ -31,11 +31,11 @@ def recorded_snapshot(
 
 
 def recorded_folders(reader: StoreReader, account: str) -> set[str]:
-    """The folders of *account* now, by path."""
+    """The folders of *account* now, named as in a ``Snapshot``."""
     history = reader.history(account)
     paths = FolderPaths(history)
     return {
-        str(paths.of_item(item.item, state, None))
+        ".".join(map(encode_modified_utf7, paths.of_item(item.item, state, None).names))
         for item, state in history.live(None)
         if state.type == ItemType.FOLDER
     }
