@@ -10,7 +10,7 @@ from streambackup.reading.store_reader import StoreReader
 from streambackup.runtime.audit import Concerned
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
-from streambackup.service.lookup import open_audit_log
+from streambackup.service.lookup import check_text, open_audit_log
 
 
 @contextlib.contextmanager
@@ -20,8 +20,11 @@ def asking(
     """A reader of the store, for a *command* that the audit log knows of.
 
     Raises:
-        StoreError: there is no store, or the audit log cannot be written.
+        UsageError: an id is no text. StoreError: there is no store, or the audit log cannot be
+        written.
     """
+    for id in (*concerned.accounts, *concerned.items):
+        check_text(id)
     settings = common.settings().store
     reader = StoreReader(settings.path)
     audit = open_audit_log(settings, disk=Disk(), clock=SystemClock())

@@ -14,6 +14,7 @@ from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.render import JsonArray, note, write_line
 from streambackup.errors import IncompleteError, UsageError
 from streambackup.runtime.clock import SystemClock
+from streambackup.runtime.threads import iterate_in_thread
 from streambackup.service.publisher import Published, open_publisher, read_lines
 from streambackup.service.settings import Settings
 
@@ -73,6 +74,6 @@ class Answer:
 async def _publish(settings: Settings, source: int, folder: Path, answer: Answer) -> None:
     batches = read_lines(lambda size: os.read(source, size))
     async with open_publisher(settings, folder=folder, clock=SystemClock()) as publisher:
-        while batch := await asyncio.to_thread(next, batches, None):
+        async for batch in iterate_in_thread(batches):
             for published in await publisher.publish(batch):
                 answer.add(published)

@@ -86,7 +86,9 @@ class AuditLog:
             when="",
             who=self._who,
             command=command,
-            arguments={key: without_secrets(key, value) for key, value in arguments.items()},
+            arguments={
+                key: _as_text(without_secrets(key, value)) for key, value in arguments.items()
+            },
             outcome="begun",
         )
         audited = Audited(concerned)
@@ -132,6 +134,15 @@ def current_user() -> Who:
     except KeyError:
         login = str(uid)
     return Who(uid, login, os.environ.get("SUDO_USER"))
+
+
+def _as_text(value: object) -> object:
+    """*value* as JSON can hold it; bytes of a command line that are no UTF-8 are written out."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_as_text(inner) for inner in value]
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _failure(error: BaseException) -> str:

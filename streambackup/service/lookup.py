@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from streambackup.domain.history import AccountHistory, ItemHistory, ItemState
 from streambackup.domain.instant import format_instant
 from streambackup.domain.transaction import TransactionId
-from streambackup.errors import NotFoundError
+from streambackup.errors import NotFoundError, UsageError
 from streambackup.reading.store_reader import StoreReader
 from streambackup.runtime.audit import AuditLog, current_user
 from streambackup.runtime.clock import Clock
@@ -34,6 +34,7 @@ def find_account(
     Raises:
         NotFoundError: no such account, naming the nearest; or no such transaction.
     """
+    check_text(account)
     try:
         return reader.history(account, until=until)
     except NotFoundError as error:
@@ -70,6 +71,19 @@ def find_state(item: ItemHistory, at_ms: int | None) -> ItemState:
             hint=f"It was first seen at {format_instant(first)}.",
         )
     return state
+
+
+def check_text(id: str) -> str:
+    """*id*, if it can be one: bytes of the command line that are no UTF-8 cannot.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        id.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{id!r} is not UTF-8", hint="Ids are text in UTF-8.") from error
+    return id
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:

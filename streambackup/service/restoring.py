@@ -20,7 +20,7 @@ from streambackup.restore.plan import RestorePlan
 from streambackup.restore.run import prepare
 from streambackup.restore.select import AsOf, DeletedBetween, Scope
 from streambackup.runtime.clock import Clock
-from streambackup.service.lookup import find_account
+from streambackup.service.lookup import check_text, find_account
 from streambackup.service.settings import Settings
 from streambackup.targets.files import FilesTarget
 from streambackup.targets.maildir import MaildirTarget
@@ -67,8 +67,9 @@ def prepare_restore(settings: Settings, request: RestoreRequest) -> PreparedRest
         NotFoundError, UsageError: something named in *request* is not there.
     """
     reader = StoreReader(settings.store.path)
-    into = request.into or request.account
+    into = check_text(request.into or request.account)
     directory = request.to or _watched_maildir(settings, into)
+    check_text(str(directory))
     target = _target(directory, request.form or _form_of(directory), into)
     store = reader.config.store
     plan, history = prepare(

@@ -206,6 +206,10 @@ def _path(kind: type, value: Any) -> Any:
         return value
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"Expected a path, got `{value!r}`")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"Expected UTF-8, got `{value!r}`") from error
     return Path(value).expanduser().absolute()
 
 

@@ -176,6 +176,23 @@ def test_what_does_not_exist_is_answered_with_the_nearest(
     assert hint in hinted
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["account", "show", "\udcff"],
+        ["item", "list", "\udcff"],
+        ["item", "cat", ANN, "\udcff"],
+        ["restore", "account", "\udcff", "--to", "x"],
+        ["restore", "account", ANN, "--to", "\udcff"],
+        ["restore", "account", ANN, "--into", "\udcff", "--to", "x"],
+    ],
+)
+def test_ids_that_are_no_text_are_refused(say: Say, words: list[object]) -> None:
+    said = say(*words)
+    assert said.code == 2
+    assert "UTF-8" in said.errors
+
+
 def test_a_dry_run_shows_the_plan_and_does_nothing(say: Say, tmp_path: Path) -> None:
     said = say("restore", "account", ANN, "--to", tmp_path / "new", "--dry-run")
     assert "would restore 6 items" in said.output

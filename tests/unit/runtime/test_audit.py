@@ -99,6 +99,19 @@ def test_secrets_never_reach_it(tmp_path: Path) -> None:
     assert b"hunter2" not in path.read_bytes()
 
 
+def test_arguments_of_any_kind_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    arguments = {"to": Path("/a"), "folder": "\udcff", "deleted": True, "between": ("a", "b")}
+    with audit_log(path).recorded("item list", arguments, Concerned()):
+        pass
+    assert lines(path)[0]["arguments"] == {
+        "to": "/a",
+        "folder": "\\udcff",
+        "deleted": True,
+        "between": ["a", "b"],
+    }
+
+
 def test_very_many_items_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     many = [str(number) for number in range(ITEMS_NAMED_MAX + 5)]
