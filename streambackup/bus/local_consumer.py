@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -75,9 +74,7 @@ class LocalConsumer:
     """Reads *partitions* by *look*: what stands at and behind each offset, so many records at
     most, partitions named first served first. *note* keeps what is acknowledged.
 
-    Whoever adds records sets ``news``. Those that nobody announced are found by looking again after
-    the times in *poll_s*: after the first of them when records came last time, then after the next,
-    and so on after the last.
+    Whoever adds records sets ``news``.
     """
 
     def __init__(
@@ -87,8 +84,7 @@ class LocalConsumer:
         ownership: Ownership,
         look: Callable[[Mapping[TopicPartition, int], int], Awaitable[Found]],
         note: Callable[[Mapping[TopicPartition, int]], Awaitable[None]],
-        left: Callable[[LocalConsumer], None],
-        poll_s: Sequence[float],
+        left: Callable[[], None],
     ) -> None:
         self.news = asyncio.Event()
         self.partitions = sorted(partitions)
@@ -97,8 +93,6 @@ class LocalConsumer:
         self._look_at = look
         self._note = note
         self._left = left
-        self._poll_s = poll_s
-        self._looks = 0
         self._cursors = Cursors({})
         self._failure: Exception | None = None
         self._owned: Sequence[TopicPartition] = ()
@@ -117,17 +111,25 @@ class LocalConsumer:
     async def fetch(
         self, *, records_max: int, wait_ms: int
     ) -> Mapping[TopicPartition, Sequence[Record]]:
-        clock = asyncio.get_running_loop()
-        deadline = clock.time() + wait_ms / 1000
+        deadline = asyncio.get_running_loop().time() + wait_ms / 1000
         while True:
             if self._failure is not None:
                 raise self._failure
             self.news.clear()
             records = await self._look(records_max)
-            remaining_s = deadline - clock.time()
-            if records or remaining_s <= 0:
+            if records or not await self._told_before(deadline):
                 return records
-            await self._wait(remaining_s)
+
+    async def _told_before(self, deadline: float) -> bool:
+        """Wait for news; False if there was none in time."""
+        if asyncio.get_running_loop().time() >= deadline:
+            return False
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.news.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _look(self, records_max: int) -> Mapping[TopicPartition, Sequence[Record]]:
         wanted = self._cursors.wanted()
@@ -135,21 +137,11 @@ class LocalConsumer:
             return {}
         found = await self._look_at(wanted, records_max)
         records = self._cursors.take(wanted, found.records)
-        if records:
-            self._looks = 0
-            return records
-        for error in found.lost:
-            if self._cursors.lose(error):
-                raise error
-        return {}
-
-    async def _wait(self, limit_s: float) -> None:
-        if self._poll_s:
-            limit_s = min(limit_s, self._poll_s[min(self._looks, len(self._poll_s) - 1)])
-            self._looks += 1
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                await self.news.wait()
+        if not records:
+            for error in found.lost:
+                if self._cursors.lose(error):
+                    raise error
+        return records
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._cursors.seek(partition, offset)
@@ -173,4 +165,4 @@ class LocalConsumer:
             if owned:
                 await self._ownership.revoked(owned)
         finally:
-            self._left(self)
+            self._left()

@@ -125,8 +125,7 @@ class MemoryBus:
             ownership=ownership,
             look=self._look,
             note=note,
-            left=self._consumers.discard,
-            poll_s=(),
+            left=lambda: self._consumers.discard(consumer),
         )
         self._consumers.add(consumer)
         await consumer.join()

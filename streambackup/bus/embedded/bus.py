@@ -5,12 +5,14 @@ time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from streambackup.bus.embedded.folder import TopicFolder
 from streambackup.bus.embedded.retention import Limits
+from streambackup.bus.embedded.watch import Watch
 from streambackup.bus.local_consumer import Found, LocalConsumer
 from streambackup.bus.port import (
     Bounds,
@@ -26,8 +28,6 @@ from streambackup.bus.topics import co_partitioned, newest
 from streambackup.errors import BusError
 from streambackup.runtime.clock import Clock
 
-POLL_S = (0.005, 0.01, 0.02, 0.04)  # another process's records wait no longer than the last one
-
 
 class EmbeddedBus:
     """Topics in *folder*, one file each. Any process of the host may publish and read; one at a
@@ -37,6 +37,7 @@ class EmbeddedBus:
     def __init__(self, folder: Path, *, clock: Clock, limits: Limits | None = None) -> None:
         self._folder = TopicFolder(folder, clock=clock, limits=limits or Limits())
         self._consumers: set[LocalConsumer] = set()
+        self._held = contextlib.ExitStack()
 
     async def producer(self) -> EmbeddedProducer:
         return EmbeddedProducer(self._folder, self._consumers)
@@ -50,13 +51,8 @@ class EmbeddedBus:
             StoreBusyError: another consumer, here or in another process, reads as *group*.
             TopicError: a topic does not exist, or their partition counts differ.
         """
-        counts = await asyncio.to_thread(self._folder.partition_counts, topics)
-        lock = self._folder.lock_group(group)
-
-        def left(consumer: LocalConsumer) -> None:
-            if consumer in self._consumers:
-                self._consumers.remove(consumer)
-                os.close(lock)
+        partitions = co_partitioned(await asyncio.to_thread(self._folder.partition_counts, topics))
+        files = await asyncio.to_thread(self._folder.paths, topics)
 
         async def look(wanted: Mapping[TopicPartition, int], records_max: int) -> Found:
             return await asyncio.to_thread(self._folder.look, wanted, records_max)
@@ -64,19 +60,18 @@ class EmbeddedBus:
         async def note(next_offsets: Mapping[TopicPartition, int]) -> None:
             await asyncio.to_thread(self._folder.acknowledge, group, next_offsets)
 
+        held = self._held.enter_context(contextlib.ExitStack())
+        held.callback(os.close, self._folder.lock_group(group))
         consumer = LocalConsumer(
-            partitions=co_partitioned(counts),
-            ownership=ownership,
-            look=look,
-            note=note,
-            left=left,
-            poll_s=POLL_S,
+            partitions=partitions, ownership=ownership, look=look, note=note, left=held.close
         )
         self._consumers.add(consumer)
+        held.callback(self._consumers.discard, consumer)
+        held.callback(Watch(files, consumer.news.set).stop)
         try:
             await consumer.join()
         except BaseException:
-            left(consumer)
+            held.close()
             raise
         return consumer
 
@@ -104,6 +99,8 @@ class EmbeddedBus:
         return await asyncio.to_thread(self._folder.describe, specs)
 
     async def close(self) -> None:
+        """Consumers that were not closed lose their group, without ``revoked``."""
+        self._held.close()
         await asyncio.to_thread(self._folder.close)
 
 

@@ -59,6 +59,9 @@ class TopicFolder:
                 self._files[name] = TopicFile(path, self._limits)
             return self._files[name]
 
+    def paths(self, topics: Iterable[str]) -> list[Path]:
+        return [self.topic(name).path for name in topics]
+
     def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
         return {name: self.topic(name).spec.partitions for name in topics}
 
