@@ -38,6 +38,17 @@ LINES = [
     line("9", T0 + 6000, event="delete"),
     line("job", T0 + 7000, type="task", state={"title": "Call", "folder": "work"}),
     {**line("7", T0, type="contact", state={"folder": "in"}), "account": "bob/../x"},
+    *(
+        {
+            **line(str(number), T0 + number, type="task", state={"title": "a"}),
+            "account": "dora",
+            "event": "put",
+            "source": "mine",
+            "incarnation": "00aa00aa",
+            "sequence": number,
+        }
+        for number in (1, 3)
+    ),
 ]
 
 
@@ -80,7 +91,7 @@ def items(said: Said) -> list[str]:
 
 
 def test_accounts_are_listed(say: Say) -> None:
-    assert say("account", "list").output == "ACCOUNT\nann@example.org\nbob/../x\n"
+    assert say("account", "list").output == "ACCOUNT\nann@example.org\nbob/../x\ndora\n"
     long = say("account", "list", "--long", "--json").json
     assert long[0]["items"] == {"account": 1, "folder": 2, "message": 2, "task": 1}
     assert long[0]["deleted_items"] == 1
@@ -218,6 +229,18 @@ def test_what_a_place_cannot_hold_is_told_with_its_own_exit_code(say: Say, tmp_p
     assert "1 of 1 items are not restored" in said.errors
 
 
+def test_an_account_in_doubt_is_restored_and_said_to_be_in_doubt(say: Say, tmp_path: Path) -> None:
+    """Transaction 2 of a source never came."""
+    shown = say("account", "show", "dora", "--json").json
+    assert len(shown["in_doubt"]) == 1
+    assert "in doubt" in say("account", "show", "dora").output
+    said = say("restore", "account", "dora", "--to", tmp_path, "--json")
+    assert (said.code, said.json["restored"], said.json["complete"]) == (19, 2, True)
+    assert "in doubt" in said.errors
+    before = say("restore", "account", "dora", "--to", tmp_path, "--at", T0 + 2, "--json")
+    assert (before.code, before.json["doubts"]) == (0, [])
+
+
 def test_undelete_takes_a_window(say: Say, tmp_path: Path) -> None:
     words = ("restore", "undelete", ANN, "--to", tmp_path, "--json")
     assert say(*words, "--since", T0, "--until", T0 + 6000).json["restored"] == 0
@@ -251,7 +274,7 @@ def test_check_and_fingerprint(say: Say, backup: Backup, tmp_path: Path) -> None
 
 def test_status_without_a_service(say: Say) -> None:
     status = say("status", "--json").json
-    assert (status["running"], status["lag"], status["accounts"]) == (False, 0, 2)
+    assert (status["running"], status["lag"], status["accounts"]) == (False, 0, 3)
     assert status["blobs"] == 2
     assert any("no service" in warning for warning in status["warnings"])
     assert "not running" in say("status").output
