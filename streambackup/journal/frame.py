@@ -101,15 +101,15 @@ def encode_frame(
 
 
 def decode_frames(data: Bytes) -> Iterator[tuple[int, Frame | Damage]]:
-    """The frames in a journal file's bytes behind its magic, each with where it begins in *data*.
+    """The frames in a journal file's bytes, each with where it begins in *data*.
 
-    Bytes that fail their check are yielded as Damage, then reading goes on at the next valid frame,
-    if any.
+    Bytes that fail their check, the file's magic among them, are yielded as Damage, then reading
+    goes on at the next valid frame, if any.
 
     Raises:
         StoreError: a frame that passes its check is of a kind that this release does not know.
     """
-    at = len(FILE_MAGIC)
+    at = len(FILE_MAGIC) if data[: len(FILE_MAGIC)] == FILE_MAGIC else 0
     end = len(data)
     while at < end:
         frame, size = _frame_at(data, at)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from streambackup.domain.entry import Entry, Member, Operation
+from streambackup.domain.finding import Finding
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
 from streambackup.domain.transaction import Position, TransactionId
 from streambackup.events.codec import decode_kept_event
@@ -26,7 +27,8 @@ from streambackup.events.mailbox import (
 from streambackup.journal.content_checksum import content_checksum
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.payload import Gap, Quarantined, Records, Row, decode_payload
-from streambackup.journal.union import PlacedFrame, uncovered
+from streambackup.journal.segment import PartitionPath
+from streambackup.journal.union import OpenedSegment, PlacedFrame, clusters, uncovered
 
 
 class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -139,10 +141,7 @@ def lines_of(
     seen = set[int]()
     lines: list[Line] = []
     quarantined: dict[int, tuple[str, Quarantined]] = {}
-    for placed in cluster:
-        if placed.frame.kind is not FrameKind.RECORDS:
-            continue
-        records = decode_payload(placed.frame.payload, Records)
+    for placed, records in _decoded(cluster):
         fresh = []
         for row in records.rows:
             line = _line(placed.frame.generation, partition, row, account)
@@ -162,6 +161,18 @@ def lines_of(
     ]
     events += _gap_events(cluster, partition, floor)
     yield from _merged(kept, events, account)
+
+
+def _decoded(cluster: Sequence[PlacedFrame]) -> list[tuple[PlacedFrame, Records]]:
+    """The frames of records, those first that set nothing aside: an older release's run may miss a
+    member that it could not read.
+    """
+    frames = [
+        (placed, decode_payload(placed.frame.payload, Records))
+        for placed in cluster
+        if placed.frame.kind is FrameKind.RECORDS
+    ]
+    return sorted(frames, key=lambda frame: len(frame[1].quarantined))
 
 
 def _in_order(
@@ -247,6 +258,43 @@ def _quarantine_event(generation: str, partition: int, record: Quarantined) -> P
         account=account,
         key=record.key,
         value=record.value,
+    )
+
+
+def clusters_and_holes(
+    path: PartitionPath,
+    segments: Sequence[OpenedSegment],
+    floor: int,
+    findings: list[Finding],
+    *,
+    end: int | None = None,
+) -> Iterator[tuple[PartitionEvent | None, list[PlacedFrame]]]:
+    """The clusters from *floor* to *end*, or as far as there are any, each with the hole before it.
+
+    A hole is a gap nobody recorded: frames that are damaged, or in a segment that is gone. The last
+    cluster is empty where what is missing is the end.
+    """
+    reach = floor
+    for cluster in clusters(segments, floor, findings):
+        first = cluster[0]
+        if end is not None and first.first >= end:
+            break
+        hole = None
+        if first.first > reach:
+            hole = _hole(path, reach, first.first, first.frame.last.published_ms)
+        yield hole, cluster
+        reach = max(reach, *(placed.next for placed in cluster))
+    if end is not None and reach < end:
+        yield _hole(path, reach, end, 0), []
+
+
+def _hole(path: PartitionPath, first: int, end: int, time_ms: int) -> PartitionEvent:
+    return PartitionEvent(
+        kind=PartitionEventKind.GAP,
+        position=path.position(first),
+        end=end,
+        time_ms=time_ms,
+        reason="the journal has no readable frame of it",
     )
 
 

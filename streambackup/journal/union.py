@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from streambackup.domain.finding import Finding, FindingClass
 from streambackup.journal.file_view import FileView
-from streambackup.journal.frame import FILE_MAGIC, Bytes, Damage, Frame, FrameKind, decode_frames
+from streambackup.journal.frame import Bytes, Damage, Frame, FrameKind, decode_frames
 from streambackup.journal.segment import PartitionPath, SegmentName
 
 
@@ -72,11 +72,6 @@ def open_segment(path: PartitionPath, segment: SegmentName, *, is_last: bool) ->
 
 def frames_of(segment: OpenedSegment, findings: list[Finding]) -> Iterator[PlacedFrame]:
     """A segment's valid frames; what is not valid is noted in *findings*."""
-    magic = segment.data[: len(FILE_MAGIC)]
-    if magic != FILE_MAGIC:
-        torn = FILE_MAGIC.startswith(magic)
-        _note(segment, Damage(0, len(segment.data), torn), findings)
-        return
     for at, found in decode_frames(segment.data):
         if isinstance(found, Damage):
             _note(segment, found._replace(start=at), findings)

@@ -11,7 +11,7 @@ from streambackup.domain.entry import Entry
 from streambackup.domain.finding import Finding
 from streambackup.domain.fold import fold
 from streambackup.domain.history import AccountHistory
-from streambackup.domain.partition_event import PartitionEvent
+from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
 from streambackup.domain.transaction import TransactionId
 from streambackup.errors import NotFoundError
 from streambackup.journal.life import Life, read_lives
@@ -103,12 +103,13 @@ class StoreReader:
             seen = set[int]()
             for line in filed.get(life.generation, []):
                 _add_unseen(line, seen, elements)
-            elements += [e for e in tail.filed_events() if e.concerns(account)]
+            events = {(e.position.offset, e.kind): e for e in tail.filed_events()}
             for element in tail.elements(account):
                 if isinstance(element, Line):
                     _add_unseen(element, seen, elements)
                 else:
-                    elements.append(element)
+                    events[element.position.offset, element.kind] = element
+            elements += [e for e in events.values() if _counts(e, account, seen)]
             elements.sort(key=place)
             stream += [entry_of(e) if isinstance(e, Line) else e for e in elements]
         return stream
@@ -130,6 +131,12 @@ class StoreReader:
             path = PartitionPath(self.root, life.generation, TRANSACTIONS, partition)
             tail = self._tails[key] = Tail(path)
         return tail
+
+
+def _counts(event: PartitionEvent, account: str, seen: set[int]) -> bool:
+    """Whether *event* concerns *account*; a quarantine does not where an epoch has the record."""
+    aside = event.kind is PartitionEventKind.QUARANTINE and event.position.offset in seen
+    return event.concerns(account) and not aside
 
 
 def _add_unseen(line: Line, seen: set[int], elements: list[Line | PartitionEvent]) -> None:

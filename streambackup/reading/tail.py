@@ -4,12 +4,14 @@ log is read.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from streambackup.domain.finding import Finding
 from streambackup.domain.partition_event import PartitionEvent
-from streambackup.journal.line import Line, lines_of
+from streambackup.journal.line import Line, clusters_and_holes, lines_of
 from streambackup.journal.mark import farthest_mark
 from streambackup.journal.segment import PartitionPath
-from streambackup.journal.union import clusters, open_segments
+from streambackup.journal.union import PlacedFrame, open_segments
 from streambackup.metadata.account_log import Unreadable, decode_events, note_unreadable
 
 PARTITION_LOG = "*.partition.jsonl"
@@ -33,16 +35,22 @@ class Tail:
             found += self._by_account.get(account, [])
             found += [event for event in self._events if event.concerns(account)]
             return found
-        findings: list[Finding] = []
-        for cluster in clusters(self._segments, self.floor, findings):
+        for hole, cluster in self._clusters([]):
+            found += [] if hole is None else [hole]
             found += lines_of(cluster, self._path.partition, self.floor, account=account)
         return found
+
+    def _clusters(
+        self, findings: list[Finding]
+    ) -> Iterator[tuple[PartitionEvent | None, list[PlacedFrame]]]:
+        return clusters_and_holes(self._path, self._segments, self.floor, findings)
 
     def accounts(self) -> set[str]:
         """Every account that the tail holds anything of; decodes all of it, once."""
         if self._by_account is None:
             self._by_account = {}
-            for cluster in clusters(self._segments, self.floor, self.findings):
+            for hole, cluster in self._clusters(self.findings):
+                self._events += [] if hole is None else [hole]
                 for element in lines_of(cluster, self._path.partition, self.floor):
                     if isinstance(element, PartitionEvent):
                         self._events.append(element)

@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from streambackup.domain.entry import ItemType
-from streambackup.domain.finding import Finding
 from streambackup.domain.partition_event import PartitionEvent
 from streambackup.events.mailbox import Put
-from streambackup.journal.line import lines_of
-from streambackup.journal.mark import FiledMark, farthest_mark, write_mark
+from streambackup.journal.line import clusters_and_holes, lines_of, place
+from streambackup.journal.mark import FiledMark, farthest_mark, mark_files, write_mark
 from streambackup.journal.segment import EpochName, PartitionPath
-from streambackup.journal.union import PlacedFrame, clusters, open_segments
+from streambackup.journal.union import PlacedFrame, open_segments
 from streambackup.metadata.account_log import (
     ACCOUNT_FILE,
     account_directory,
@@ -31,6 +31,8 @@ from streambackup.runtime.disk import Disk
 
 GATHER_BYTES = 8 * 1024 * 1024
 """Of the journal, before an account's lines are appended: few writes, little memory."""
+
+log = structlog.get_logger()
 
 
 class FilingRequest(msgspec.Struct, frozen=True):
@@ -79,10 +81,19 @@ class _Filing:
         self._described: set[str] = set()
         self._lines = 0
 
+    def add_hole(self, hole: PartitionEvent) -> None:
+        """Take a gap that nobody recorded: from now on the partition log does."""
+        log.error("gap", partition=str(self._request.path.directory), reason=hole.reason)
+        self._of_partition.append(encode_line(hole))
+
     def add(self, cluster: Sequence[PlacedFrame], floor: int) -> None:
-        """Take what the frames of *cluster* hold at or behind *floor*."""
+        """Take what the frames of *cluster* hold at or behind *floor*, and ahead of the end."""
         by_account = self._by_account
-        for element in lines_of(cluster, self._request.partition, floor):
+        elements = lines_of(cluster, self._request.partition, floor)
+        end = self._request.mark.filed_to
+        if any(placed.next > end for placed in cluster):
+            elements = (element for element in elements if place(element) < end)
+        for element in elements:
             if isinstance(element, PartitionEvent):
                 self._of_partition.append(encode_line(element))
                 continue
@@ -97,17 +108,20 @@ class _Filing:
             self._append()
 
     def _append(self) -> None:
-        """Write what was gathered, once per account."""
-        for account, lines in self._by_account.items():
-            self._lines += len(lines)
-            self._written.update(_append(self._request, account, lines, self._disk))
-        self._accounts.update(self._by_account)
+        """Write what was gathered, once per account.
+
+        The partition log comes first: a reader that finds a line finds the marker ahead of it too.
+        """
         if self._of_partition:
             self._lines += len(self._of_partition)
             name = f"{self._request.epoch_name}.partition.jsonl"
             partition_log = self._request.path.directory / name
             self._disk.append_on_new_line(partition_log, b"".join(self._of_partition))
             self._written.add(partition_log)
+        for account, lines in self._by_account.items():
+            self._lines += len(lines)
+            self._written.update(_append(self._request, account, lines, self._disk))
+        self._accounts.update(self._by_account)
         self._by_account.clear()
         self._of_partition.clear()
         self._gathered_bytes = 0
@@ -128,13 +142,17 @@ def file_partition(request: FilingRequest, disk: Disk) -> Filed:
         StoreError: the same, and the process has to end.
     """
     path = request.path
-    floor = farthest_mark(path).filed_to
-    end = request.mark.filed_to
-    findings: list[Finding] = []
+    before = farthest_mark(path)
+    if all(epoch != request.epoch_name for epoch, _ in mark_files(path)):
+        # Whose logs these are can be told from now on, even if the filing never ends.
+        write_mark(path, request.epoch_name, before, disk)
+    floor = before.filed_to
     filing = _Filing(request, disk)
-    for cluster in clusters(open_segments(path, floor), floor, findings):
-        if cluster[0].first >= end:
-            break
+    segments = open_segments(path, floor)
+    end = request.mark.filed_to
+    for hole, cluster in clusters_and_holes(path, segments, floor, [], end=end):
+        if hole is not None:
+            filing.add_hole(hole)
         filing.add(cluster, floor)
     filed = filing.finish()
     write_mark(path, request.epoch_name, request.mark, disk)

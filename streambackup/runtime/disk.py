@@ -132,6 +132,9 @@ class Disk:
         try:
             file.write(data)
             file.sync()
+        except NoSpaceError:
+            self.unlink(temporary)
+            raise
         finally:
             file.close()
         self.rename(temporary, path)
