@@ -39,10 +39,12 @@ class Common:
         return load_settings(config=self.config, flags=flags)
 
     def start_logs(self, settings: Settings) -> None:
-        """Send logs to standard error, as the settings say; answers have standard output alone."""
+        """Send logs to standard error, as the settings say, or as JSON where that was asked for;
+        answers have standard output alone.
+        """
         from streambackup.runtime.logs import configure_logs
 
-        configure_logs(settings.log.level, settings.log.format)
+        configure_logs(settings.log.level, "json" if self.json else settings.log.format)
 
 
 NOTHING_SAID = Common()

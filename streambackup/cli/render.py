@@ -131,7 +131,9 @@ def _write_tables(rows: Iterable[T], columns: Sequence[Column[T]]) -> None:
     console = Console()
     remaining = iter(rows)
     while part := list(itertools.islice(remaining, TABLE_ROWS_MAX)):
-        table = Table(*[column.title for column in columns], box=None, header_style="bold")
+        table = Table(box=None, header_style="bold")
+        for column in columns:
+            table.add_column(column.title, overflow="fold")
         for row in part:
             table.add_row(*[Text(cell(column.value(row))) for column in columns])
         console.print(table)

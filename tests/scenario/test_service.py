@@ -114,7 +114,8 @@ def test_an_upload_without_end_is_named_on_an_idle_partition(tmp_path: Path) -> 
     begun = Chunk(
         schema=SCHEMA, digest=digest_of(MAIL), upload="u7", offset=0, total=len(MAIL), data=b"Sub"
     )
-    _publish_blob(backup, encode_event(begun))
+    record = Outgoing("mailbox.blobs", digest_of(MAIL).encode(), encode_event(begun))
+    publish_record(backup, record)
     with backup.service() as running:
         running.wait_until(
             lambda: running.status()["held_uploads"] and not running.status()["gaps"],
@@ -125,12 +126,26 @@ def test_an_upload_without_end_is_named_on_an_idle_partition(tmp_path: Path) -> 
         assert f"3 of {len(MAIL)} bytes" in warning
 
 
-def _publish_blob(backup: Backup, value: bytes) -> None:
+def test_status_warns_of_what_needs_attention(tmp_path: Path) -> None:
+    settings = {"disk.free_warning_mb": 10**9}
+    backup = Backup(tmp_path / "b", settings=settings).init()
+    publish_record(backup, Outgoing("mailbox.transactions", b"ann", b"rubbish"))
+    with backup.service() as running:
+        running.wait_until(lambda: running.status()["quarantined"], "the record was put aside")
+    warnings = backup.json("status")["warnings"]
+    for part in ("no service works", "MB are free", "1 records could not be used"):
+        assert any(part in warning for warning in warnings)
+    assert "quarantine" in backup.ask("account", "show", "ann").text
+
+
+def publish_record(backup: Backup, record: Outgoing) -> None:
+    """Past our own publisher, as a foreign program would."""
+
     async def publish() -> None:
         folder = backup.path / "state" / node_id() / "bus"
         bus = EmbeddedBus(folder, clock=SystemClock())
         producer = await bus.producer()
-        await producer.publish([Outgoing("mailbox.blobs", digest_of(MAIL).encode(), value)])
+        await producer.publish([record])
         await bus.close()
 
     asyncio.run(publish())

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+
 import msgspec
 import pytest
 
-from streambackup.cli.render import Column, printable, write_document, write_list
+from streambackup.cli.render import (
+    TABLE_ROWS_MAX,
+    Column,
+    printable,
+    progress,
+    write_document,
+    write_list,
+)
 
 
 class Row(msgspec.Struct):
@@ -44,6 +54,36 @@ def test_half_a_list_does_not_parse(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_pipe_gets_tabs_and_a_heading(capsys: pytest.CaptureFixture[str]) -> None:
     write_list([Row("a", 1), Row("b")], COLUMNS, as_json=False)
     assert capsys.readouterr().out == "NAME\tSIZE\na\t1\nb\t\n"
+
+
+class Terminal(io.StringIO):
+    """Somebody looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_tables_that_cut_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too wide goes on below, because ids are there to be copied."""
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    rows = [Row("a\x1b[2J" + "x" * 60, 1), *(Row(str(n)) for n in range(TABLE_ROWS_MAX))]
+    with contextlib.redirect_stdout(terminal):
+        write_list(rows, COLUMNS, as_json=False)
+    shown = terminal.getvalue()
+    assert shown.count("x") == 60 + 1
+    assert "\x1b[2J" not in shown
+    assert shown.count("NAME") == 2
+
+
+def test_progress_is_shown_only_where_somebody_looks() -> None:
+    terminal, pipe = Terminal(), io.StringIO()
+    for stream, quiet in ((terminal, False), (pipe, False), (pipe, True)):
+        with contextlib.redirect_stderr(stream), progress(quiet=quiet) as show:
+            show("reading accounts", 3, 10)
+    assert "reading accounts" in terminal.getvalue()
+    assert pipe.getvalue() == ""
 
 
 @pytest.mark.parametrize(
