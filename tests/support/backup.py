@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -13,8 +14,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from streambackup.bus.embedded.bus import EmbeddedBus
+from streambackup.bus.port import Outgoing
 from streambackup.coherency.check import CheckReport, check_store
 from streambackup.reading.store_reader import StoreReader
+from streambackup.runtime.clock import SystemClock
+from streambackup.service.store_home import node_id
 from tests.support.running import Running
 
 PROGRAM = Path(sys.executable).with_name("streambackup")
@@ -107,6 +112,18 @@ class Backup:
         file = folder / "lines.jsonl"
         file.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
         return list(self.json("publish", file, code=code))
+
+    def publish_raw(self, records: Sequence[Outgoing]) -> None:
+        """Put *records* on the embedded bus as they are, the way a foreign producer might."""
+
+        async def publish() -> None:
+            bus = EmbeddedBus(self.path / "state" / node_id() / "bus", clock=SystemClock())
+            producer = await bus.producer()
+            await producer.publish(records)
+            await producer.close()
+            await bus.close()
+
+        asyncio.run(publish())
 
     @contextlib.contextmanager
     def service(self, *words: object, notes: Collection[str] = ()) -> Iterator[Running]:
