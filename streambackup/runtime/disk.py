@@ -116,11 +116,11 @@ class Disk:
             self.sync_directory(directory.parent)
 
     def secure_directories(self, path: Path, root: Path) -> None:
-        """*path* and its parents below *root*, durable on return whoever made them: someone that
-        did not live to sync them, perhaps.
+        """*path*, its parents below *root* and the names in all of them, durable on return whoever
+        made them: someone that did not live to sync them, perhaps.
         """
         self.make_directories(path)
-        for directory in directories_between(path, root):
+        for directory in (path, *directories_between(path, root)):
             self.sync_directory(directory)
 
     def replace(self, path: Path, data: bytes) -> None:
