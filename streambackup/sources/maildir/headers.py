@@ -78,7 +78,8 @@ def _text(value: str) -> str:
 def _shown(value: str | None) -> str | None:
     if value is None:
         return None
-    text = _FOLD.sub(" ", (_leniently(_decoded, value) or value)).strip()
+    line = _FOLD.sub(" ", value)  # a fold between encoded words would swallow the space
+    text = _FOLD.sub(" ", _leniently(_decoded, line) or line).strip()
     return text.encode("utf-8", "replace").decode("utf-8")[:VALUE_LENGTH_MAX]
 
 

@@ -88,7 +88,7 @@ class Messages:
             elif there is None:
                 absent.append(file.key)
         if listed:
-            found = [there for there in found if not self._is_second(notebook, opened, there)]
+            found = self._first_of_each(notebook, opened, found)
         readings, unread = self._read(notebook, opened, found)
         keywords = self._keywords_for(opened, found)
         found.sort(key=lambda there: notebook.get(there.key) is None)
@@ -173,15 +173,22 @@ class Messages:
                 self._complain(path, "not a regular file")
         return None
 
-    def _is_second(self, notebook: Notebook, opened: OpenFolders, there: _Found) -> bool:
-        message = notebook.message(there.key)
-        if message is None or message.name == there.name:
-            return False
-        is_second = not opened.lacks(there.folder, message.name)
-        if is_second:
-            path = self._path(there.folder, there.name)
-            self._complain(path, "another file with this message's name is backed up instead")
-        return is_second
+    def _first_of_each(
+        self, notebook: Notebook, opened: OpenFolders, found: Sequence[_Found]
+    ) -> list[_Found]:
+        """*found* without further files of a message that has one already."""
+        first: dict[str, _Found] = {}
+        for there in found:
+            message = notebook.message(there.key)
+            elsewhere = message is not None and message.name != there.name
+            if there.key in first or (
+                message and elsewhere and not opened.lacks(there.folder, message.name)
+            ):
+                path = self._path(there.folder, there.name)
+                self._complain(path, "another file with this message's name is backed up instead")
+            else:
+                first[there.key] = there
+        return list(first.values())
 
     def _read(
         self, notebook: Notebook, opened: OpenFolders, found: Sequence[_Found]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -21,27 +22,30 @@ from tests.support.maildir import (
 )
 from tests.support.watching import Watching, watching
 
+
+class Run(NamedTuple):
+    """How many changes are made before a start, in each stretch while it is watched, and in each
+    of which the kernel loses what happened.
+    """
+
+    before: int
+    live: list[int]
+    lost: list[int]
+
+
 STEPS = st.integers(1, 12)
-RUN = st.fixed_dictionaries(
-    {
-        "before": st.integers(0, 12),
-        "live": st.lists(STEPS, max_size=3),
-        "lost": st.lists(STEPS, max_size=1),
-    }
-)
+RUNS = st.builds(Run, st.integers(0, 12), st.lists(STEPS, max_size=3), st.lists(STEPS, max_size=1))
 
 
 @pytest.mark.row("F024", part="mail")
 @settings(max_examples=40)
-@given(seed=st.integers(0, 2**32), runs=st.lists(RUN, min_size=1, max_size=3))
-def test_what_was_sent_folds_to_what_the_tree_holds(
-    seed: int, runs: list[dict[str, list[int]]]
-) -> None:
+@given(seed=st.integers(0, 2**32), runs=st.lists(RUNS, min_size=1, max_size=3))
+def test_what_was_sent_folds_to_what_the_tree_holds(seed: int, runs: list[Run]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(live_through(Path(directory), seed, runs))
 
 
-async def live_through(directory: Path, seed: int, runs: list[dict[str, list[int]]]) -> None:
+async def live_through(directory: Path, seed: int, runs: list[Run]) -> None:
     root = directory / "Maildir"
     writer = Writer(root, seed)
     seen = Watching()
@@ -53,13 +57,13 @@ async def live_through(directory: Path, seed: int, runs: list[dict[str, list[int
             watchers.put_nowait(self)
 
     for run in runs:
-        use(writer, run["before"])
+        use(writer, run.before)
         async with watching(source_of(root, ThisWatcher), directory / "state", seen):
             watcher = await watchers.get()
-            for steps in run["live"]:
+            for steps in run.live:
                 await asyncio.to_thread(use, writer, steps)
                 await seen.until(lambda: snapshot_of_view(seen.view) == writer.snapshot())
-            for steps in run["lost"]:
+            for steps in run.lost:
                 watcher.loses = True
                 await asyncio.to_thread(use, writer, steps)
                 await seen.until(lambda: snapshot_of_view(seen.view) == writer.snapshot())
