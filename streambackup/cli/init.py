@@ -8,18 +8,27 @@ from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.render import write_document
-from streambackup.domain.item import IGNORED_ATTRIBUTES_DEFAULT
+from streambackup.errors import NotFoundError, UsageError
 from streambackup.metadata.store_config import StoreConfig
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
 from streambackup.service.generations import find_generation
 from streambackup.service.settings import Settings
-from streambackup.service.store_home import StoreHome, create_store, join_store, new_store_id
+from streambackup.service.store_home import (
+    StoreHome,
+    create_store,
+    find_store,
+    join_store,
+    new_store_id,
+)
 from streambackup.service.supervisor import open_stream
 from streambackup.service.wiring import open_bus
+
+DAY_MS = 24 * 3600 * 1000
 
 
 class Initialised(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,9 +46,13 @@ class Initialised(msgspec.Struct, frozen=True, kw_only=True):
 def init(
     *,
     moment_ms: Annotated[
-        int,
-        Parameter(help="Changes of an item within so many ms become one state; 0 keeps each."),
-    ] = 100,
+        int | None,
+        Parameter(
+            help="Changes of an item within so many ms become one state; 100 unless said, 0 keeps "
+            "each.",
+            validator=Number(gte=0, lte=DAY_MS),
+        ),
+    ] = None,
     ignore: Annotated[
         list[str] | None,
         Parameter(help="An attribute that alone makes no new state; may be repeated."),
@@ -52,19 +65,31 @@ def init(
     """Make a store in the backup path, and its topics where the bus is the embedded one."""
     settings = common.settings()
     common.start_logs(settings)
-    disk, clock = Disk(), SystemClock()
+    if join and (moment_ms is not None or ignore is not None):
+        raise UsageError(
+            "a store that exists has its moment and ignored attributes already",
+            hint="Leave --moment-ms and --ignore out.",
+        )
+    disk = Disk()
     if join:
         home = join_store(settings.store, disk=disk)
     else:
-        wanted = StoreConfig(
-            store=new_store_id(),
-            created_ms=clock.now_ms(),
-            moment_ms=moment_ms,
-            ignored_attributes=tuple(ignore or IGNORED_ATTRIBUTES_DEFAULT),
-        )
-        home = create_store(settings.store, wanted, disk)
+        home = create_store(settings.store, _wanted(settings, moment_ms, ignore), disk)
     done = _describe(home, settings, asyncio.run(_claim_topics(settings, home)))
     write_document(done, _lines(done), as_json=common.json)
+
+
+def _wanted(settings: Settings, moment_ms: int | None, ignore: list[str] | None) -> StoreConfig:
+    """The store to be made; what was not said is as in the one that is there, or the default."""
+    try:
+        fixed = find_store(settings.store).config
+    except NotFoundError:
+        fixed = StoreConfig(store=new_store_id(), created_ms=SystemClock().now_ms())
+    return msgspec.structs.replace(
+        fixed,
+        moment_ms=fixed.moment_ms if moment_ms is None else moment_ms,
+        ignored_attributes=fixed.ignored_attributes if ignore is None else tuple(ignore),
+    )
 
 
 async def _claim_topics(settings: Settings, home: StoreHome) -> str | None:
