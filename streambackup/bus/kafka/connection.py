@@ -11,7 +11,7 @@ REQUEST_LIMIT_S = 10.0  # one request and its answer
 
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``bootstrap_servers``: brokers to ask first, ``host:port``, comma-separated. ``compression``
-    of what we publish; lz4 costs most here, because aiokafka fixes its level at 9.
+    of what we publish: zstd or none; aiokafka makes gzip and lz4 at level 9, ten times slower.
     ``publish_limit_ms``: how long a batch is tried; a partition whose leader died has a new one
     within the default.
     """

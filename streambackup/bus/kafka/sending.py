@@ -19,6 +19,7 @@ from streambackup.bus.kafka.connection import KafkaSettings, connection
 from streambackup.bus.port import Outgoing
 
 UNLIMITED_BYTES = 1 << 30
+UNDER_WAY_BYTES_MAX = 4 * 1024 * 1024  # aiokafka compresses all of it in one step of the loop
 
 
 class Batch(NamedTuple):
@@ -59,6 +60,7 @@ class Sending:
         built. Returns the offset of the first record of each.
         """
         answers: list[asyncio.Future[RecordMetadata]] = []
+        under_way = 0
         try:
             for batch in batches:
                 builder = self._client.create_batch()
@@ -66,6 +68,10 @@ class Sending:
                     record = records[index]
                     builder.append(timestamp=now_ms, key=record.key, value=record.value)
                 assert builder.record_count() == len(batch.indexes)
+                under_way += builder.size()
+                if under_way > UNDER_WAY_BYTES_MAX:
+                    await asyncio.gather(*answers)
+                    under_way = builder.size()
                 answer = await self._hand_over(builder, batch)
                 answers.append(answer)
                 self._awaited.add(answer)
