@@ -54,7 +54,7 @@ class Backup:
         via: Sequence[str] = (),
         store: Path | None = None,
     ) -> None:
-        root.mkdir(exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         self.root = root
         self.path = store or root / "store"
         self._via = via
