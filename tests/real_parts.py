@@ -21,6 +21,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 TOOLS = {  # name: Debian package, command that shows that it works here
     "strace": ("strace", ("strace", "-qq", "-o", "/dev/null", "true")),
     "mbsync": ("isync", ("env", "HOME=/", "mbsync", "--version")),
+    "unshare": ("util-linux", ("unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/tmp")),
 }
 KAFKA = "kafka"
 NAMES = frozenset({KAFKA, *TOOLS})

@@ -21,6 +21,7 @@ from streambackup.reading.store_reader import StoreReader
 from streambackup.runtime.clock import SystemClock
 from streambackup.service.store_home import node_id
 from tests.support.running import Running
+from tests.support.small_disk import SmallDisk
 
 PROGRAM = Path(sys.executable).with_name("streambackup")
 LIMIT_S = 50
@@ -43,7 +44,7 @@ class Answer(NamedTuple):
 
 
 class Backup:
-    """A store below *root*, its settings file beside it; ``via`` stands before every command."""
+    """A store below *root*, or on a *disk* of its own; its settings file is in *root*."""
 
     def __init__(
         self,
@@ -51,18 +52,18 @@ class Backup:
         *,
         maildirs: Mapping[str, Path] | None = None,
         settings: Mapping[str, str | int] | None = None,
-        via: Sequence[str] = (),
-        store: Path | None = None,
+        disk: SmallDisk | None = None,
     ) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root
-        self.path = store or root / "store"
-        self._via = via
+        self.path = disk.seen / "store" if disk else root / "store"
+        self._via = disk.via if disk else ()
+        path = disk.path / "store" if disk else self.path
         self._config = root / "streambackup.toml"
         self._config.write_text(
             _toml(
                 {
-                    "store.path": str(self.path),
+                    "store.path": str(path),
                     "http.listen": "127.0.0.1:0",
                     "worker.segment_age_s": 1,
                     **(settings or {}),
@@ -128,7 +129,7 @@ class Backup:
     @contextlib.contextmanager
     def service(self, *words: object, notes: Collection[str] = ()) -> Iterator[Running]:
         """A service process inside the block. At the block's end it is told to stop, unless it was
-        killed; then the store has no fault, and after a clean stop no note beside *notes*.
+        killed; then the store has no fault, and after a clean stop no notes but of classes *notes*.
         """
         log = self.root / "service.log"
         with Running(self.command("run", *words), clean_environment(self.root), log) as running:
@@ -139,10 +140,10 @@ class Backup:
         self.expect_sound(notes=notes if clean else None)
 
     def expect_sound(self, *, notes: Collection[str] | None = ()) -> CheckReport:
-        """The store has no fault, and no note but those of the classes *notes* (None: any)."""
+        """The store has no fault, and no notes but of the classes *notes* (None: any)."""
         report = check_store(self.path)
-        expected = {f.finding for f in report.notes} if notes is None else set(notes)
-        assert {f.finding for f in report.findings} == expected, report.findings
+        unexpected = [f for f in report.notes if notes is not None and f.finding not in notes]
+        assert [*report.faults, *unexpected] == []
         return report
 
     def recorded(
