@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from streambackup.bus.port import Bus, Consumer, Record, TopicPartition
-from streambackup.errors import NoSpaceError, PositionLostError
+from streambackup.errors import BusError, NoSpaceError, PositionLostError, TopicError
 from streambackup.journal.life import Life
 from streambackup.realtime.place import Place
 from streambackup.realtime.takeover import Taken, Takeover
@@ -26,7 +26,8 @@ from streambackup.runtime.metrics import Metrics
 log = structlog.get_logger()
 
 RETAKE_AFTER_S = 1.0
-"""How long a partition waits before it is tried again after the disk was full."""
+"""How long a partition waits before it is tried again: the disk was full, or the bus away."""
+BUS_AWAY_PAUSE_S = 1.0
 
 
 class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,6 +197,13 @@ class StreamWorker:
             if tp in self._turns:
                 await self._end(consumer, self._turns[tp], 0)
             return []
+        except TopicError:
+            raise
+        except BusError as away:
+            # Whoever cannot be reached may be back soon, and nothing is lost by waiting.
+            log.warning("bus_away", topic=self._topic, reason=away.message)
+            await asyncio.sleep(BUS_AWAY_PAUSE_S)
+            return []
         return [(self._turns[tp], records) for tp, records in fetched.items() if tp in self._turns]
 
     def _take_all(self, batches: list[tuple[Turn, Sequence[Record]]]) -> list[Outcome]:
@@ -249,7 +257,9 @@ class StreamWorker:
                 continue
             try:
                 turn, position = await self._begin(tp, wait)
-            except NoSpaceError:
+            except TopicError:
+                raise
+            except (NoSpaceError, BusError):
                 if tp in self._waiting:
                     self._waiting[tp] = wait._replace(until_s=now + RETAKE_AFTER_S)
                 continue
@@ -263,9 +273,10 @@ class StreamWorker:
     async def _acknowledge(self, consumer: Consumer) -> None:
         positions = {turn.tp: turn.owner.position for turn in self._turns.values()}
         if positions:
-            # Only displays and the bus's own retention wait for it: no space for it holds up
-            # nothing.
-            with contextlib.suppress(NoSpaceError):
+            # Only displays and the bus's own retention wait for it, so no failure holds up
+            # anything:
+            # the next batch says it again.
+            with contextlib.suppress(NoSpaceError, BusError):
                 await consumer.acknowledge(positions)
         for tp, position in positions.items():
             self._metrics.position.labels(tp.topic, str(tp.partition)).set(position)
