@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from streambackup.bus.embedded.bus import EmbeddedBus
 from streambackup.bus.port import Outgoing
@@ -149,28 +147,6 @@ def publish_record(backup: Backup, record: Outgoing) -> None:
         await bus.close()
 
     asyncio.run(publish())
-
-
-TOPICS = ["mailbox.transactions", "mailbox.blobs", "streambackup.config"]
-
-
-@pytest.fixture
-async def fresh_kafka(kafka_address: str) -> AsyncIterator[str]:
-    """The real broker without our topics, before and after."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_address)
-    await admin.start()
-    try:
-        await _delete_topics(admin)
-        yield kafka_address
-        await _delete_topics(admin)
-    finally:
-        await admin.close()
-
-
-async def _delete_topics(admin: AIOKafkaAdminClient) -> None:
-    """On return the broker knows none of our topics any more."""
-    while present := [topic for topic in await admin.list_topics() if topic in TOPICS]:
-        await admin.delete_topics(present)
 
 
 @pytest.mark.kafka
