@@ -107,8 +107,13 @@ class BlobSettings(Section, frozen=True):
     ] = "gzip"
     compression_level: Annotated[
         int,
-        Meta(description="From 0 (stored as it is) to 9 (smallest).", ge=0, le=9),
-    ] = 6
+        Meta(
+            description="From 0 (stored as it is) to 9 (smallest). For gzip, 1 to 3 are ten times "
+            "as fast as the others, which save 2 % more.",
+            ge=0,
+            le=9,
+        ),
+    ] = 1
     threads: Annotated[
         int, Meta(description="Threads that hash, compress and write content.", ge=1, le=256)
     ] = 2
