@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,63 +9,15 @@ import pytest
 from streambackup.domain.digest import digest_of
 from streambackup.domain.entry import ItemType
 from streambackup.domain.transaction import Position, TransactionId
-from streambackup.errors import BusError, StoreBusyError, StoreError, TopicError
+from streambackup.errors import BusError, TopicError
 from streambackup.events.blob import Chunk, Reference
 from streambackup.events.mailbox import AccountDelete, Delete, FolderDelete, Put
-from streambackup.outbox.content import Topics
-from streambackup.outbox.outbox import Outbox
-from streambackup.sources.port import Content, Observation
+from streambackup.sources.port import Observation
+from tests.support.observations import OpenOutbox, message
 from tests.support.recording_producer import RecordingProducer
+from tests.support.watching import TOPICS
 
 AWAY = BusError("the bus is away")
-TOPICS = Topics(generation="0123456789abcdef")
-OpenOutbox = Callable[..., Outbox]
-
-
-async def no_pause(_seconds: float) -> None:
-    pass
-
-
-@pytest.fixture
-def producer() -> RecordingProducer:
-    return RecordingProducer()
-
-
-@pytest.fixture
-def open_outbox(tmp_path: Path, producer: RecordingProducer) -> Iterator[OpenOutbox]:
-    opened: list[Outbox] = []
-
-    def opener(source: str = "mail", *, sole_writer: bool = True) -> Outbox:
-        outbox = Outbox(
-            tmp_path / "state",
-            source,
-            producer,
-            topics=TOPICS,
-            sole_writer=sole_writer,
-            pause=no_pause,
-        )
-        opened.append(outbox)
-        return outbox
-
-    yield opener
-    for outbox in opened:
-        outbox.close()
-
-
-def message(tmp_path: Path, data: bytes = b"hello", **changed: object) -> Observation:
-    path = tmp_path / digest_of(data)
-    path.write_bytes(data)
-    fields: dict[str, object] = {
-        "account": "ann",
-        "time_ms": 1_000,
-        "operation": "put",
-        "item": "f1/m1",
-        "type": ItemType.MESSAGE,
-        "state": {"folder": "f1", "flags": []},
-        "content": Content(digest_of(data), len(data), path),
-        "remember": {"m/f1/m1": b"there"},
-    }
-    return Observation(**(fields | changed))  # type: ignore[arg-type]
 
 
 async def test_content_is_on_the_bus_before_the_transaction_that_names_it(
@@ -323,83 +273,3 @@ async def test_with_other_writers_about_everything_is_sent_with_its_content(
         assert None not in ids
 
     assert [type(event) for event in producer.blob_events()] == [Chunk, Chunk]
-
-
-async def test_memory_alone_changes_without_a_transaction(open_outbox: OpenOutbox) -> None:
-    outbox = open_outbox()
-    note = Observation(
-        account="ann", time_ms=1, operation=None, remember={"a/1": b"1", "a/2": b"2", "b": b"3"}
-    )
-    forget = Observation(account="ann", time_ms=1, operation=None, remember={"a/1": None})
-
-    assert await outbox.record([note]) == [None]
-    assert list(outbox.memory.scan("ann", "a/")) == [("a/1", b"1"), ("a/2", b"2")]
-    assert await outbox.record([forget]) == [None]
-
-    assert list(outbox.memory.scan("ann", "a/")) == [("a/2", b"2")]
-    assert outbox.memory.accounts() == ["ann"]
-    assert await outbox.waiting() == 0
-
-
-async def test_a_scan_goes_through_pages_and_sees_what_is_recorded_meanwhile(
-    open_outbox: OpenOutbox,
-) -> None:
-    outbox = open_outbox()
-    keys = [f"m/{number:05}" for number in range(2_500)]
-    await outbox.record(
-        [
-            Observation(
-                account="ann", time_ms=1, operation=None, remember=dict.fromkeys(["m/", *keys], b"")
-            )
-        ]
-    )
-    scan = outbox.memory.scan("ann", "m/")
-
-    first = next(scan)
-    await outbox.record(
-        [Observation(account="ann", time_ms=1, operation=None, remember={keys[-1]: None})]
-    )
-
-    assert [key for key, _ in (first, *scan)] == ["m/", *keys[:-1]]
-
-
-async def test_ids_of_any_kind_are_kept_exactly(
-    open_outbox: OpenOutbox, producer: RecordingProducer, tmp_path: Path
-) -> None:
-    outbox = open_outbox()
-    names = ["a/../b", "x\0y", "x\0z", "Ünï😀", "TWIN", "twin", "n" * 1024]
-
-    await outbox.record([message(tmp_path, item=name, account=name) for name in names])
-    again = await outbox.record([message(tmp_path, item=name, account=name) for name in names])
-    await outbox.flush()
-
-    assert [put.item for put in producer.transactions() if isinstance(put, Put)] == names
-    assert again == [None] * len(names)
-
-
-def test_the_file_is_private_and_one_process_s_at_a_time(open_outbox: OpenOutbox) -> None:
-    outbox = open_outbox()
-    directory = outbox.path.parent
-
-    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
-    with pytest.raises(StoreBusyError, match="another process"):
-        open_outbox()
-    assert open_outbox("other").incarnation != outbox.incarnation
-
-
-def test_a_damaged_file_and_another_source_s_are_refused_with_the_cure(
-    open_outbox: OpenOutbox, tmp_path: Path
-) -> None:
-    outbox = open_outbox()
-    outbox.close()
-    outbox.path.rename(outbox.path.with_name("outbox-other.sqlite"))
-    outbox.path.write_bytes(b"no database" * 100)
-
-    with pytest.raises(StoreError, match="of source 'mail'") as other:
-        open_outbox("other")
-    with pytest.raises(StoreError, match="not a database") as damaged:
-        open_outbox()
-
-    assert "Move it aside" in str(other.value.hint)
-    assert "move it aside" in str(damaged.value.hint)
