@@ -53,7 +53,7 @@ class _Open:
         self.filed_to = filed_to
         self.began_ms: int | None = None
         self.filing: tuple[asyncio.Future[Filed], FiledMark] | None = None
-        self.retiring = Retiring(turn.owner.path, disk)
+        self.retiring = Retiring(turn.owner.path, disk, turn.owner.epoch)
         self.retired_ms = 0
 
 

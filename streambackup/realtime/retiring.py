@@ -4,19 +4,23 @@ logs are the record.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
-from streambackup.journal.segment import PartitionPath, SegmentName
-from streambackup.journal.union import clusters, open_segments
+from streambackup.journal.segment import EpochName, PartitionPath, SegmentName
+from streambackup.journal.union import frames_of, open_segment
 from streambackup.runtime.disk import Disk
 
 
 class Retiring:
-    """Watches a partition's segments on behalf of its owner; a restart begins every wait anew."""
+    """Watches a partition's segments on behalf of the owner whose epoch is *own*; a restart begins
+    every wait anew.
+    """
 
-    def __init__(self, path: PartitionPath, disk: Disk) -> None:
+    def __init__(self, path: PartitionPath, disk: Disk, own: EpochName) -> None:
         self._path = path
         self._disk = disk
+        self._own = own
         self._ends: dict[SegmentName, int] = {}
         self._filed_since_ms: dict[SegmentName, int] = {}
 
@@ -26,21 +30,21 @@ class Retiring:
         """
         deleted = []
         self._note_ends(filed_to)
-        for segment in self._path.segments():
-            end = self._ends.get(segment)
-            if end is None or end > filed_to:
+        for segment, end in sorted(self._ends.items()):
+            if end > filed_to:
                 continue
             since = self._filed_since_ms.setdefault(segment, now_ms)
             if now_ms - since >= retention_ms:
                 file = self._path.path_of(segment)
-                self._disk.unlink(file)
-                deleted.append(file)
+                with contextlib.suppress(FileNotFoundError):  # Another owner was there first.
+                    self._disk.unlink(file)
+                    deleted.append(file)
                 del self._ends[segment], self._filed_since_ms[segment]
         return deleted
 
     def _note_ends(self, filed_to: int) -> None:
-        """Where segments end: at the next one of their epoch, or for an epoch's last, at
-        its last frame.
+        """Where segments end: at the next one of their epoch, or for another epoch's last, at its
+        last frame. The last one of the owner's own epoch may still grow.
         """
         segments = self._path.segments()
         for at, segment in enumerate(segments):
@@ -49,10 +53,15 @@ class Retiring:
             following = segments[at + 1] if at + 1 < len(segments) else None
             if following is not None and following.epoch == segment.epoch:
                 self._ends[segment] = following.first
-        dead = [s for s in segments if s not in self._ends and s.epoch != segments[-1].epoch]
-        if not dead:
-            return
-        for opened in open_segments(self._path, 0):
-            if opened.name in dead:
-                frames = [placed for group in clusters([opened], 0, []) for placed in group]
-                self._ends[opened.name] = max((f.next for f in frames), default=opened.name.first)
+            elif segment.epoch != self._own:
+                self._ends[segment] = self._last_frame_end(segment)
+
+    def _last_frame_end(self, segment: SegmentName) -> int:
+        """Where a segment's frames end. Whoever still appends to it repeats what the owner reads
+        from the bus itself.
+        """
+        end = segment.first
+        with contextlib.suppress(FileNotFoundError):
+            for placed in frames_of(open_segment(self._path, segment, is_last=True), []):
+                end = max(end, placed.next)
+        return end

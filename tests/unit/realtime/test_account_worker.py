@@ -1,0 +1,181 @@
+"""The account worker over a disk that fails in every way a disk can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streambackup.coherency.check import check_store
+from streambackup.domain.entry import Entry, ItemType
+from streambackup.errors import NoSpaceError, StoreError
+from streambackup.journal.cover import find_cover
+from streambackup.journal.mark import farthest_mark
+from streambackup.reading.fingerprint import fingerprint
+from streambackup.realtime.account_worker import SegmentSettings
+from streambackup.testing.events import ACCOUNT, TIME_MS, put
+from streambackup.testing.lossy_disk import PowerCutError
+from tests.support.account_service import AccountService, some_mail
+
+SMALL = SegmentSettings(segment_bytes=600, segment_age_ms=10**9, segment_retention_ms=0)
+"""Sealed and filed after every few records, and retired as soon as may be."""
+
+
+async def service_at(root: Path) -> AccountService:
+    service = AccountService(root, segments=SMALL)
+    await service.create()
+    service.publish(*some_mail())
+    return service
+
+
+@pytest.fixture
+async def undisturbed(tmp_path: Path) -> AccountService:
+    """A worker that nothing happened to."""
+    service = await service_at(tmp_path / "undisturbed")
+    assert await service.work() is None
+    return service
+
+
+def offsets_read(service: AccountService) -> list[int]:
+    """What readers find, whoever it belongs to."""
+    reader = service.reader()
+    return sorted(
+        member.offset
+        for account in reader.accounts()
+        for element in reader.stream(account, [])
+        if isinstance(element, Entry)
+        for member in element.members
+    )
+
+
+async def test_everything_is_journalled_filed_and_acknowledged(undisturbed: AccountService) -> None:
+    path = undisturbed.path()
+    records = len(some_mail())
+
+    assert offsets_read(undisturbed) == list(range(records))
+    assert farthest_mark(path).filed_to == records
+    assert find_cover(path, farthest_mark(path).cover).end == records
+    assert await undisturbed.is_caught_up()
+    report = check_store(undisturbed.root)
+    assert report.findings == ()
+
+
+@pytest.mark.row("F017")
+@pytest.mark.parametrize("power", [True, False], ids=["power cut", "killed"])
+async def test_killed_at_any_step_it_leaves_all_of_a_batch_or_nothing(
+    tmp_path: Path, undisturbed: AccountService, power: bool
+) -> None:
+    """After a restart the store is that of a worker that nothing happened to."""
+    steps = undisturbed.disk.steps
+    assert steps > 60
+    for step in range(1, steps + 1):
+        service = await service_at(tmp_path / str(step))
+        service.disk.dies_at = step
+        error = await service.work()
+        if power:
+            service.disk.crash(step)
+        else:
+            service.disk.revive()
+        found = offsets_read(service)
+        acknowledged = (await service.bus.acknowledged("workers")).get(service.partition(), 0)
+
+        assert isinstance(error, PowerCutError)
+        assert found == list(range(len(found)))
+        assert len(found) >= acknowledged
+        assert check_store(service.root).faults == []
+
+        assert await service.work() is None
+        assert fingerprint(service.reader()) == fingerprint(undisturbed.reader())
+        assert offsets_read(service) == offsets_read(undisturbed)
+        assert check_store(service.root).faults == []
+
+
+@pytest.mark.parametrize("kind", ["full_at_write", "full_at_sync"])
+async def test_without_space_it_waits_and_goes_on_by_itself(
+    tmp_path: Path, undisturbed: AccountService, kind: str
+) -> None:
+    """Wherever the disk is full: nothing lost, no error, and no file with every attempt."""
+    operations = undisturbed.disk.writes if kind == "full_at_write" else undisturbed.disk.syncs
+    assert operations > 15
+    for number in range(1, operations + 1):
+        service = await service_at(tmp_path / str(number))
+        setattr(service.disk, kind, number)
+        looks = 0
+
+        def make_space_later(service: AccountService = service) -> bool:
+            nonlocal looks
+            looks += 1
+            service.clock.advance(ms=500)
+            if looks == 20:
+                service.disk.make_space()
+            return looks < 20
+
+        assert await service.work(make_space_later) is None
+        segments = service.path().segments()
+        assert await service.work() is None
+
+        assert fingerprint(service.reader()) == fingerprint(undisturbed.reader())
+        assert check_store(service.root).faults == []
+        assert farthest_mark(service.path()).filed_to == len(some_mail())
+        assert len(segments) <= 12
+
+
+async def test_a_failing_sync_ends_it_and_the_next_one_goes_on(
+    tmp_path: Path, undisturbed: AccountService
+) -> None:
+    """Whatever failed to reach the disk is not called durable by trying again."""
+    for number in range(1, undisturbed.disk.syncs + 1):
+        service = await service_at(tmp_path / str(number))
+        service.disk.fails_at_sync = number
+        error = await service.work()
+        acknowledged = (await service.bus.acknowledged("workers")).get(service.partition(), 0)
+
+        assert isinstance(error, StoreError)
+        assert not isinstance(error, NoSpaceError)
+        assert len(offsets_read(service)) >= acknowledged
+        assert await service.work() is None
+        assert fingerprint(service.reader()) == fingerprint(undisturbed.reader())
+
+
+@pytest.mark.row("F012", part="recorded")
+async def test_an_accounts_own_data_has_a_history(tmp_path: Path) -> None:
+    """Preference and password changed: both show, and the earlier ones as of before."""
+    service = AccountService(tmp_path / "store")
+    await service.create()
+    for number, (password, theme) in enumerate([("h1", "light"), ("h1", "dark"), ("h2", "dark")]):
+        service.publish(
+            put(
+                ACCOUNT,
+                number + 1,
+                time_ms=TIME_MS + 1_000 * number,
+                type=ItemType.ACCOUNT,
+                address="anna@example.org",
+                password_hash=password,
+                signature="Anna",
+                preferences={"theme": theme},
+                last_login_ms=number,
+            )
+        )
+    assert await service.work() is None
+    item = service.reader().history(ACCOUNT).items[ACCOUNT]
+
+    shown = [(s.state["password_hash"], s.state["preferences"]["theme"]) for s in item.states]
+    assert shown == [("h1", "light"), ("h1", "dark"), ("h2", "dark")]
+    before = item.at(TIME_MS + 1_500)
+    assert before is not None
+    assert before.state["password_hash"] == "h1"
+    assert before.state["signature"] == "Anna"
+
+
+async def test_a_worker_of_many_partitions_keeps_them_apart(tmp_path: Path) -> None:
+    service = AccountService(tmp_path / "store", partitions=4, segments=SMALL)
+    await service.create()
+    accounts = [f"user{number}" for number in range(12)]
+    service.publish(*some_mail(accounts))
+    assert await service.work() is None
+    reader = service.reader()
+
+    assert reader.accounts() == sorted(accounts)
+    for account in accounts:
+        assert sorted(reader.history(account).items) == ["m0", "m1"]
+    assert check_store(service.root).findings == ()
