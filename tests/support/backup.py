@@ -114,13 +114,20 @@ class Backup:
         file.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
         return list(self.json("publish", file, code=code))
 
-    def publish_raw(self, records: Sequence[Outgoing]) -> None:
-        """Put *records* on the embedded bus as they are, the way a foreign producer might."""
+    def publish_raw(
+        self, records: Iterable[Outgoing], *, each: Callable[[], object] | None = None
+    ) -> None:
+        """Put *records* on the embedded bus as they are, the way a foreign producer might; *each*
+        is called after every one.
+        """
 
         async def publish() -> None:
             bus = EmbeddedBus(self.path / "state" / node_id() / "bus", clock=SystemClock())
             producer = await bus.producer()
-            await producer.publish(records)
+            for record in records:
+                await producer.publish([record])
+                if each is not None:
+                    each()
             await producer.close()
             await bus.close()
 
