@@ -37,6 +37,8 @@ Filer = Callable[[FilingRequest], "asyncio.Future[Filed]"]
 """Starts ``file_partition`` where it does not hold up the journal, one request at a time."""
 
 RETIRE_EVERY_MS = 60_000
+FILINGS_AHEAD = 2
+"""One at work and one waiting: between two looks the filer does not run out of work."""
 
 
 class SegmentSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +105,9 @@ class AccountWorker:
         of this one.
         """
         owner = turn.owner
-        fresh = [record for record in records if record.offset >= owner.position]
+        fresh = records
+        if records[0].offset < owner.position:
+            fresh = [record for record in records if record.offset >= owner.position]
         batch = coalesce(
             fresh,
             place=turn.place(turn.life.partitions),
@@ -145,7 +149,24 @@ class AccountWorker:
                 state.retired_ms = now_ms
                 retention_ms = self._settings.segment_retention_ms
                 await asyncio.to_thread(state.retiring.retire, state.filed_to, now_ms, retention_ms)
+        self._file_early([self._open[turn] for turn in turns])
         return outcomes
+
+    def _file_early(self, states: Collection[_Open]) -> None:
+        """Give an idle filer the biggest open segments, so that it works while more arrives.
+
+        Where it cannot keep up they grow meanwhile, and bigger ones take less work.
+        """
+        under_way = sum(state.filing is not None for state in states)
+        worth_it = self._settings.segment_bytes // 8
+        open_ones = [
+            state
+            for state in states
+            if state.filing is None and state.turn.owner.segment_bytes >= worth_it
+        ]
+        open_ones.sort(key=lambda state: state.turn.owner.segment_bytes, reverse=True)
+        for state in open_ones[: max(0, FILINGS_AHEAD - under_way)]:
+            self._seal_and_file(state)
 
     def _is_due(self, state: _Open, now_ms: int) -> bool:
         """Whether the open segment is big or old enough, or a predecessor left something

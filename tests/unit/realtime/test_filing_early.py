@@ -1,0 +1,118 @@
+"""The filer gets work as soon as it has none and there is enough, not only at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from streambackup.bus.port import TopicPartition
+from streambackup.journal.cover import Cover
+from streambackup.journal.life import Life
+from streambackup.journal.owner import PartitionOwner, StoreIdentity
+from streambackup.journal.segment import PartitionPath
+from streambackup.realtime.account_worker import (
+    FILINGS_AHEAD,
+    TRANSACTIONS,
+    AccountWorker,
+    SegmentSettings,
+)
+from streambackup.realtime.filing import Filed, FilingRequest
+from streambackup.realtime.stream_worker import Turn
+from streambackup.realtime.takeover import Start, Taken, Verdict
+from streambackup.runtime.disk import Disk
+from streambackup.runtime.metrics import Metrics
+from streambackup.testing.events import GENERATION, MOMENT_MS, PartitionLog, put
+from tests.support.manual_clock import ManualClock
+
+SEGMENT_BYTES = 80_000
+WORTH_FILING = SEGMENT_BYTES // 8
+IDENTITY = StoreIdentity(store="s", node="n", moment_ms=MOMENT_MS, ignored_attributes=())
+LIFE = Life(
+    generation=GENERATION,
+    number=1,
+    predecessor=None,
+    partitions=1,
+    blob_partitions=1,
+    transactions_topic=TRANSACTIONS,
+    blobs_topic="mailbox.blobs",
+)
+
+
+class Rig:
+    """A worker with a turn at each of a few partitions, and a filer that takes what it is given."""
+
+    def __init__(self, root: Path, partitions: int) -> None:
+        self.asked: list[FilingRequest] = []
+        self.filings: list[asyncio.Future[Filed]] = []
+        self.worker = AccountWorker(
+            root=root,
+            moment_ms=MOMENT_MS,
+            disk=Disk(),
+            clock=ManualClock(),
+            settings=SegmentSettings(segment_bytes=SEGMENT_BYTES),
+            metrics=Metrics(),
+            filer=self._file,
+        )
+        self.turns = [self._turn(root, partition) for partition in range(partitions)]
+
+    def _turn(self, root: Path, partition: int) -> Turn:
+        path = PartitionPath(root, GENERATION, TRANSACTIONS, partition)
+        owner = PartitionOwner(path, Disk(), IDENTITY, 1, Cover())
+        taken = Taken(owner, LIFE, Start(Verdict.GO_ON, 0), filed_to=0)
+        turn = Turn(TopicPartition(TRANSACTIONS, partition), taken)
+        self.worker.began(turn, 0)
+        return turn
+
+    def _file(self, request: FilingRequest) -> asyncio.Future[Filed]:
+        self.asked.append(request)
+        self.filings.append(asyncio.get_running_loop().create_future())
+        return self.filings[-1]
+
+    async def journal(self, sizes: list[int]) -> None:
+        """Give each partition one transaction of about so many bytes, none where it is 0."""
+        for turn, size in zip(self.turns, sizes, strict=True):
+            if size:
+                record = PartitionLog([put("1", 1, subject="x" * size)]).records[0]
+                self.worker.take([(turn, [record])])
+        await self.worker.tick(self.turns)
+
+    def partitions_asked(self) -> list[int]:
+        return [request.partition for request in self.asked]
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path, 4)
+
+
+async def test_an_idle_filer_gets_the_biggest_segments_first(rig: Rig) -> None:
+    await rig.journal([WORTH_FILING, 3 * WORTH_FILING, 0, 2 * WORTH_FILING])
+
+    assert rig.partitions_asked() == [1, 3]
+    assert [turn.owner.segment_bytes > 0 for turn in rig.turns] == [True, False, False, False]
+
+
+async def test_a_filer_that_has_enough_to_do_gets_no_more(rig: Rig) -> None:
+    await rig.journal([WORTH_FILING] * 4)
+    await rig.worker.tick(rig.turns)
+
+    assert len(rig.asked) == FILINGS_AHEAD
+
+    rig.filings[0].set_result(Filed(1, 1, ()))
+    await rig.worker.tick(rig.turns)
+
+    assert len(rig.asked) == FILINGS_AHEAD + 1
+
+
+async def test_a_little_waits_until_its_segment_is_full_or_old(rig: Rig) -> None:
+    await rig.journal([WORTH_FILING // 2] * 4)
+
+    assert rig.asked == []
+
+
+async def test_a_full_segment_is_filed_however_much_there_is_to_do(rig: Rig) -> None:
+    await rig.journal([SEGMENT_BYTES] * 4)
+
+    assert rig.partitions_asked() == [0, 1, 2, 3]
