@@ -47,7 +47,7 @@ def test_a_full_store_pauses_the_workers_until_there_is_space(tmp_path: Path) ->
     with small_disk(tmp_path / "disk", "size=4m") as disk:
         settings = {"store.state_path": str(tmp_path / "state")}
         backup = Backup(tmp_path / "backup", settings=settings, disk=disk).init()
-        with backup.service(notes=LEFT_BEHIND) as running:
+        with backup.service(findings=LEFT_BEHIND) as running:
             backup.publish(lines(0, 3), files=files(0, 3))
             running.wait_until_caught_up()
             disk.fill()
@@ -67,7 +67,7 @@ def test_where_the_bus_has_no_space_either_publishing_is_refused(tmp_path: Path)
     """The default: everything on one disk. Whoever publishes learns what was taken."""
     with small_disk(tmp_path / "disk", "size=8m") as disk:
         backup = Backup(tmp_path / "backup", disk=disk).init()
-        with backup.service(notes=LEFT_BEHIND) as running:
+        with backup.service(findings=LEFT_BEHIND) as running:
             backup.publish(lines(0, 3), files=files(0, 3))
             running.wait_until_caught_up()
             disk.fill()

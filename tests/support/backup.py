@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streambackup.bus.embedded.bus import EmbeddedBus
-from streambackup.bus.port import Outgoing
+from streambackup.bus.port import Outgoing, Placed
 from streambackup.coherency.check import CheckReport, check_store
 from streambackup.reading.store_reader import StoreReader
 from streambackup.runtime.clock import SystemClock
@@ -116,27 +116,30 @@ class Backup:
 
     def publish_raw(
         self, records: Iterable[Outgoing], *, each: Callable[[], object] | None = None
-    ) -> None:
+    ) -> list[Placed]:
         """Put *records* on the embedded bus as they are, the way a foreign producer might; *each*
-        is called after every one.
+        is called after every one. Where they stand.
         """
 
-        async def publish() -> None:
+        async def publish() -> list[Placed]:
+            placed = []
             bus = EmbeddedBus(self.path / "state" / node_id() / "bus", clock=SystemClock())
             producer = await bus.producer()
             for record in records:
-                await producer.publish([record])
+                placed += await producer.publish([record])
                 if each is not None:
                     each()
             await producer.close()
             await bus.close()
+            return placed
 
-        asyncio.run(publish())
+        return asyncio.run(publish())
 
     @contextlib.contextmanager
-    def service(self, *words: object, notes: Collection[str] = ()) -> Iterator[Running]:
+    def service(self, *words: object, findings: Collection[str] = ()) -> Iterator[Running]:
         """A service process inside the block. At the block's end it is told to stop, unless it was
-        killed; then the store has no fault, and after a clean stop no notes but of classes *notes*.
+        killed; then a check of the store finds nothing but what is of the classes *findings*, and
+        after a kill the notes that one leaves.
         """
         log = self.root / "service.log"
         with Running(self.command("run", *words), clean_environment(self.root), log) as running:
@@ -144,13 +147,13 @@ class Backup:
             clean = running.alive
             if clean:
                 running.stop()
-        self.expect_sound(notes=notes if clean else None)
+        self.expect_sound(findings, killed=not clean)
 
-    def expect_sound(self, *, notes: Collection[str] | None = ()) -> CheckReport:
-        """The store has no fault, and no notes but of the classes *notes* (None: any)."""
+    def expect_sound(self, findings: Collection[str] = (), *, killed: bool = False) -> CheckReport:
+        """A check finds nothing but the classes *findings* and, where *killed*, notes."""
         report = check_store(self.path)
-        unexpected = [f for f in report.notes if notes is not None and f.finding not in notes]
-        assert [*report.faults, *unexpected] == []
+        seen = report.faults if killed else report.findings
+        assert [finding for finding in seen if finding.finding not in findings] == []
         return report
 
     def recorded(
@@ -158,10 +161,10 @@ class Backup:
         lines: Sequence[Mapping[str, object]],
         *,
         files: Mapping[str, bytes] | None = None,
-        notes: Collection[str] = (),
+        findings: Collection[str] = (),
     ) -> list[str]:
         """Publish *lines*, have a service record them all, and stop it; their transactions."""
-        with self.service(notes=notes) as running:
+        with self.service(findings=findings) as running:
             published = self.publish(lines, files=files)
             running.wait_until_caught_up()
         return [one["transaction"] for one in published]
