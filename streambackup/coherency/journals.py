@@ -4,11 +4,15 @@ filed yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from streambackup.blobs.loose import LooseBlobs
 from streambackup.domain.finding import Finding, FindingClass
+from streambackup.journal.frame import FrameKind
 from streambackup.journal.life import Life
 from streambackup.journal.mark import farthest_mark, mark_files, read_mark
+from streambackup.journal.payload import Blobs, GivenUp, decode_payload
 from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import OpenedSegment, frames_of, open_segment
 from streambackup.metadata.account_log import Unreadable, decode_events, note_unreadable
@@ -34,7 +38,12 @@ def _check_partition(path: PartitionPath, *, filed: bool) -> Iterator[Finding]:
     findings: list[Finding] = []
     reach: list[tuple[int, int]] = []
     for segment in _segments(path):
-        covered = [(placed.first, placed.next) for placed in frames_of(segment, findings)]
+        covered = []
+        for placed in frames_of(segment, findings):
+            covered.append((placed.first, placed.next))
+            if placed.frame.kind is FrameKind.BLOBS:
+                given_up = decode_payload(placed.frame.payload, Blobs).given_up
+                findings += _abandoned(given_up, path.root, segment.path)
         reach += covered
         end = max((next_ for _, next_ in covered), default=0)
         if filed and end > farthest_mark(path).filed_to:
@@ -52,6 +61,22 @@ def _check_partition(path: PartitionPath, *, filed: bool) -> Iterator[Finding]:
             if isinstance(event, Unreadable):
                 findings.append(note_unreadable(event, file))
     yield from findings
+
+
+def _abandoned(uploads: Iterable[GivenUp], root: Path, segment: Path) -> Iterator[Finding]:
+    """Uploads that were given up, unless their content came in another."""
+    blobs = LooseBlobs(root)
+    for upload in uploads:
+        if not blobs.exists(upload.digest):
+            yield Finding(
+                finding=FindingClass.ABANDONED_UPLOAD,
+                what=f"upload {upload.upload} of {upload.digest} never ended: "
+                f"{upload.received} of {upload.total} bytes came",
+                digest=upload.digest,
+                path=str(segment),
+                offset=upload.first_offset,
+                cure="Publish the content again if a transaction names it.",
+            )
 
 
 def _segments(path: PartitionPath) -> Iterator[OpenedSegment]:
@@ -76,7 +101,8 @@ def _holes(path: PartitionPath, reach: list[tuple[int, int]], floor: int) -> Ite
                 what=f"no frame covers the offsets {at} to {first - 1}",
                 path=str(path.directory),
                 offset=at,
-                cure="Copy the missing segment from another copy of the store, or replay the topic.",
+                cure="Copy the missing segment from another copy of the store, "
+                "or replay the topic.",
             )
         at = max(at, next_)
 

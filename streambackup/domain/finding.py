@@ -14,6 +14,7 @@ class FindingClass(StrEnum):
     UNFILED_SEGMENT = "unfiled-segment"
     UNNAMED_BLOB = "unnamed-blob"
     LEFTOVER_FILE = "leftover-file"
+    ABANDONED_UPLOAD = "abandoned-upload"
     TIME_AHEAD = "time-ahead"
     CONFLICTING_TRANSACTION = "conflicting-transaction"
     DAMAGED_FRAME = "damaged-frame"

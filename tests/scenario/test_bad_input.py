@@ -169,7 +169,8 @@ def test_an_upload_that_never_ends_is_given_up_when_enough_has_followed(tmp_path
         if partition_of(digest_of(c).encode(), EMBEDDED_PARTITIONS) == partition
     )
     following = list(itertools.islice(beside, 4))
-    with backup.service(findings=("unnamed-blob",)) as running:
+    told = {"unnamed-blob", "abandoned-upload"}
+    with backup.service(findings=told) as running:
         backup.publish_raw([chunk(begun, "u1", 0, begun[:9])])
         running.wait_until(
             lambda: running.status()["held_uploads"], "the upload held its partition"
@@ -178,4 +179,11 @@ def test_an_upload_that_never_ends_is_given_up_when_enough_has_followed(tmp_path
         backup.publish_raw([chunk(content, "u2", 0, content) for content in following])
         running.wait_until_caught_up()
         assert running.status()["held_uploads"] == []
-    assert backup.expect_sound(("unnamed-blob",)).blobs == len(following)
+    report = backup.expect_sound(told)
+    (note,) = [note for note in report.notes if note.finding == "abandoned-upload"]
+    assert f"u1 of {digest_of(begun)}" in note.what
+    assert f"9 of {len(begun)} bytes" in note.what
+    assert report.blobs == len(following)
+    with backup.service(findings={"unnamed-blob"}) as running:
+        backup.publish_raw([chunk(begun, "u3", 0, begun)])
+        running.wait_until_caught_up()
