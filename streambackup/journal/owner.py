@@ -85,11 +85,12 @@ def inherit(path: PartitionPath, disk: Disk) -> tuple[Cover, int, FiledMark]:
     stand on them.
     """
     mark = farthest_mark(path)
+    # Looked for first: what a predecessor that still writes appends after the sync is not covered.
+    cover = find_cover(path, mark.cover)
     if path.directory.exists():
         for segment in needed(path.segments(), mark.filed_to):
             with contextlib.suppress(FileNotFoundError):  # Filed and deleted by another owner.
                 disk.sync_file(path.path_of(segment))
         disk.secure_directories(path.directory, path.root)
-    cover = find_cover(path, mark.cover)
     marked = max((epoch.number for epoch, _ in mark_files(path)), default=0)
     return cover, max(highest_epoch(path), marked) + 1, mark

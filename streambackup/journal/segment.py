@@ -4,14 +4,13 @@ nobody else.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import secrets
 from pathlib import Path
 from typing import NamedTuple
 
 from streambackup.domain.transaction import Position
-from streambackup.errors import NoSpaceError, StoreError
+from streambackup.errors import NoSpaceError
 from streambackup.journal.frame import FILE_MAGIC, FrameKind, LastRecord, encode_frame
 from streambackup.journal.payload import EpochOpened, encode_payload
 from streambackup.runtime.disk import AppendFile, Disk
@@ -110,7 +109,6 @@ class SegmentWriter:
             NoSpaceError: any part of them may be in the file; this epoch is over.
             StoreError: writing or syncing failed; the process has to end.
         """
-        new = self._file is None
         try:
             file = self._file or self._open(first, before)
             data = frames[0] if len(frames) == 1 else b"".join(frames)
@@ -121,32 +119,21 @@ class SegmentWriter:
                 self._disk.secure_directories(self._path.directory, self._path.root)
                 self._unsynced = False
         except NoSpaceError:
-            if new:
-                self._abandon()
+            self.seal()
             raise
-
-    def _abandon(self) -> None:
-        """Take away a segment that nothing was ever promised of: while the disk is full there would
-        be another one with every attempt.
-        """
-        name = self.name
-        if self.seal() is not None and name is not None:
-            with contextlib.suppress(FileNotFoundError, StoreError):
-                self._disk.unlink(self._path.path_of(name))
 
     def _open(self, first: int, before: LastRecord) -> AppendFile:
         """Open the next segment; one that would have the same name, as nothing was covered since it
         was sealed, goes on.
         """
-        self.name = SegmentName(self.epoch, first)
-        path = self._path.path_of(self.name)
+        name = SegmentName(self.epoch, first)
+        path = self._path.path_of(name)
         self._disk.make_directories(self._path.directory)
-        if self.name == self._sealed:
-            self._file = self._disk.append(path)
+        if name == self._sealed:
+            self.name, self._file = name, self._disk.append(path)
             self._size = path.stat().st_size
             return self._file
-        self._file = file = self._disk.create(path)
-        self._unsynced = True
+        file = self._disk.create(path)
         head = encode_frame(
             FrameKind.EPOCH,
             self._path.generation,
@@ -155,7 +142,16 @@ class SegmentWriter:
             before,
             encode_payload(self._opened),
         )
-        file.write(FILE_MAGIC + head)
+        try:
+            file.write(FILE_MAGIC + head)
+        except NoSpaceError:
+            # Nobody can have taken over anything from it, and while the disk is full there would be
+            # another one with every attempt. One that was given a frame is never taken away: a
+            # successor may stand on that.
+            file.close()
+            self._disk.unlink(path)
+            raise
+        self.name, self._file, self._unsynced = name, file, True
         self._size = len(FILE_MAGIC) + len(head)
         return file
 
