@@ -12,7 +12,7 @@ next of its item, and the run rule joins them again, so no state is shown that i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from streambackup.domain.entry import (
     MANY_ITEM,
@@ -59,10 +59,7 @@ def fold(
     elements = list(stream)
     end = None if until is None else _first_place(account, elements, until)
     folding = AccountFold(account, moment_ms=moment_ms)
-    for element in elements:
-        # All runs open at the end are complete with the next element that ends every run.
-        if end is not None and _is_behind(_place(element), end) and _ends_runs(element):
-            break
+    for element in elements if end is None else _up_to(end, elements):
         folding.add(element)
     return folding.result(frozenset(ignored_attributes), end)
 
@@ -70,9 +67,7 @@ def fold(
 def _first_place(
     account: str, elements: Iterable[Entry | PartitionEvent], wanted: TransactionId
 ) -> Position:
-    """Where *wanted* first stands in the stream, which need not be in the first entry that has
-    it.
-    """
+    """Where *wanted* first stands in the stream, which need not be in the first entry with it."""
     places: dict[str, Position] = {}
     for entry in elements:
         if not isinstance(entry, Entry):
@@ -89,6 +84,22 @@ def _first_place(
             hint="'streambackup account history' lists its transactions.",
         )
     return next(iter(places.values()))
+
+
+def _up_to(
+    end: Position, elements: Iterable[Entry | PartitionEvent]
+) -> Iterator[Entry | PartitionEvent]:
+    """What has to be folded so that all runs open at *end* are complete: up to the next element
+    that ends every run, as the next generation does.
+    """
+    reached = False
+    for element in elements:
+        place = _place(element)
+        within = place.generation == end.generation
+        reached = reached or within
+        if (reached and not within) or (_is_behind(place, end) and _ends_runs(element)):
+            return
+        yield element
 
 
 def _place(element: Entry | PartitionEvent) -> Position:
