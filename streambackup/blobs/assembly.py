@@ -34,6 +34,8 @@ class Assembly:
         self.last_offset = offset
         self.seen_bytes = seen_bytes
         self.received = 0
+        self.behind: int | None = None
+        """Where to read again, for an upload that was given up and whose rest comes after all."""
         self._held: list[bytes] = []
         self._big: _BigFile | None = None
 

@@ -10,13 +10,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from streambackup.errors import NoSpaceError, StoreError
-from streambackup.journal.payload import MetBlob, StoredBlob
+from streambackup.journal.payload import Blobs
 
-FORMAT = 1
+FORMAT = 2
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS digests (
     digest TEXT PRIMARY KEY, size INTEGER NOT NULL, stored_size INTEGER NOT NULL,
     last_offset INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS given_up (
+    digest TEXT NOT NULL, upload TEXT NOT NULL, first_offset INTEGER NOT NULL,
+    PRIMARY KEY (digest, upload)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS applied (segment TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = {FORMAT};
@@ -64,25 +68,40 @@ class DigestIndex:
             rows = self._database.execute("SELECT segment, bytes FROM applied")
             return {row[0]: row[1] for row in rows}
 
-    def apply(
-        self, stored: Sequence[StoredBlob], met: Sequence[MetBlob], segment: str, size: int
-    ) -> None:
+    def given_up(self, digest: str, upload: str) -> int | None:
+        """Where an upload began that the position went past; None where no such one is known."""
+        query = "SELECT first_offset FROM given_up WHERE digest = ? AND upload = ?"
+        with self._errors():
+            row = self._database.execute(query, (digest, upload)).fetchone()
+        return None if row is None else int(row[0])
+
+    def apply(self, batches: Sequence[Blobs], segment: str, size: int) -> None:
         """Take over what the journal's *segment* says up to *size* bytes."""
         with self._errors(), self._transaction():
-            self._database.executemany(
-                "INSERT INTO digests VALUES (?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET"
-                " last_offset = max(last_offset, excluded.last_offset)",
-                [(blob.digest, blob.size, blob.stored_size, blob.offset) for blob in stored],
-            )
-            self._database.executemany(
-                "UPDATE digests SET last_offset = max(last_offset, ?) WHERE digest = ?",
-                [(blob.offset, blob.digest) for blob in met],
-            )
+            for blobs in batches:
+                self._apply(blobs)
             self._database.execute(
                 "INSERT INTO applied VALUES (?, ?) ON CONFLICT (segment) DO UPDATE SET"
                 " bytes = excluded.bytes",
                 (segment, size),
             )
+
+    def _apply(self, blobs: Blobs) -> None:
+        run = self._database.executemany
+        run(
+            "INSERT INTO digests VALUES (?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET"
+            " last_offset = max(last_offset, excluded.last_offset)",
+            [(blob.digest, blob.size, blob.stored_size, blob.offset) for blob in blobs.stored],
+        )
+        run(
+            "UPDATE digests SET last_offset = max(last_offset, ?) WHERE digest = ?",
+            [(blob.offset, blob.digest) for blob in blobs.met],
+        )
+        run(
+            "INSERT OR REPLACE INTO given_up VALUES (?, ?, ?)",
+            [(one.digest, one.upload, one.first_offset) for one in blobs.given_up],
+        )
+        run("DELETE FROM given_up WHERE digest = ?", [(blob.digest,) for blob in blobs.stored])
 
     def totals(self) -> tuple[int, int, int]:
         """Blobs, their bytes, and their bytes as stored."""

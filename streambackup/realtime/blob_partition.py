@@ -26,6 +26,9 @@ from streambackup.realtime.place import Place
 from streambackup.realtime.takeover import last_record
 from streambackup.runtime.disk import Disk
 
+Key = tuple[str, str]
+"""Digest and upload id."""
+
 
 class PartitionSettings(Protocol):
     @property
@@ -60,6 +63,17 @@ class PendingUpload(msgspec.Struct, frozen=True):
     total: int
 
 
+class LateUpload(msgspec.Struct, frozen=True):
+    """An upload to be read again from ``first`` to ``end``; it holds the position at
+    ``held_from``.
+    """
+
+    key: Key
+    first: int
+    end: int
+    held_from: int
+
+
 class Batch(msgspec.Struct, frozen=True):
     """What a batch did, and where the partition stands after it."""
 
@@ -88,7 +102,7 @@ class BlobPartition:
         self.writer = LooseWriter(root, f"{owner.path.partition}-{owner.epoch}", disk)
         self._blobs = LooseBlobs(root)
         self._settings = settings
-        self._uploads: dict[tuple[str, str], Assembly] = {}
+        self._uploads: dict[Key, Assembly] = {}
         self._uncovered: deque[tuple[int, LastRecord]] = deque()
         self._read_to = owner.position
         self._seen_bytes = 0
@@ -131,13 +145,33 @@ class BlobPartition:
             return
         key = (event.digest, event.upload)
         assembly = self._uploads.get(key)
-        if event.offset == 0 and assembly is not None:
-            # The producer began this upload again: what came before is part of it, not beside it.
+        if event.offset and assembly is None:
+            self._take_late(key, event, record)
+        elif assembly is None or assembly.behind is None:
+            self._add(key, event, record)
+
+    def _take_late(self, key: Key, event: Chunk, record: Record) -> None:
+        """A chunk of an upload that nobody waits for any more.
+
+        Raises:
+            InvalidEventError: it was never begun.
+        """
+        if self.index.known([event.digest]) and self._blobs.exists(event.digest):
+            self._met.append(MetBlob(event.digest, record.offset))
+            return
+        first = self.index.given_up(*key)
+        if first is None:
+            raise InvalidEventError("the upload's beginning is missing")
+        # From here on it holds the position again, until it was read from its first chunk.
+        assembly = self._uploads[key] = Assembly(event, record.offset, self._seen_bytes)
+        assembly.behind = first
+
+    def _add(self, key: Key, event: Chunk, record: Record) -> None:
+        """Take the next chunk of an upload; its first one begins it, or begins it again."""
+        if event.offset == 0 and key in self._uploads:
             self._uploads.pop(key).drop(self.writer)
-            assembly = None
+        assembly = self._uploads.get(key)
         if assembly is None:
-            if event.offset != 0:
-                raise InvalidEventError("the upload's beginning is missing")
             assembly = Assembly(event, record.offset, self._seen_bytes)
             self._uploads[key] = assembly
         try:
@@ -149,6 +183,34 @@ class BlobPartition:
         if assembly.complete:
             del self._uploads[key]
             self._finished.append(_finish(assembly, record))
+
+    def to_read_again(self) -> list[LateUpload]:
+        """Uploads whose rest came after they were given up."""
+        return [
+            LateUpload(key, assembly.behind, self._read_to, assembly.first_offset)
+            for key, assembly in self._uploads.items()
+            if assembly.behind is not None
+        ]
+
+    def read_again(self, late: LateUpload, records: Sequence[Record]) -> bool:
+        """Take the upload's chunks among *records*; False once it is complete or cannot
+        become so.
+        """
+        waiting = self._uploads.get(late.key)
+        if waiting is not None and waiting.behind is not None:
+            del self._uploads[late.key]
+        for record in records:
+            try:
+                event = decode_blob_event(record.value)
+                if isinstance(event, Chunk) and (event.digest, event.upload) == late.key:
+                    self._add(late.key, event, record)
+            except InvalidEventError as error:
+                self._quarantined.append(_set_aside(record, str(error)))
+                return False
+        going_on = self._uploads.get(late.key)
+        if going_on is not None:
+            going_on.first_offset = late.held_from
+        return going_on is not None or not records
 
     def _give_up(self) -> None:
         """Let the position pass uploads that nothing came for while enough else did."""
@@ -179,7 +241,10 @@ class BlobPartition:
         return fresh
 
     def note_stored(self, blob: StoredBlob) -> None:
+        """*blob* is durable: whatever else was on its way under its digest is not needed."""
         self._stored.append(blob)
+        for key in [key for key in self._uploads if key[0] == blob.digest]:
+            self._uploads.pop(key).drop(self.writer)
 
     def refuse(self, finished: Finished, reason: str) -> None:
         """The content is not what its key says: its last chunk goes to the quarantine, the

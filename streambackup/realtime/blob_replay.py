@@ -16,11 +16,10 @@ def replay_journal(path: PartitionPath, index: DigestIndex) -> None:
         size = path.path_of(segment).stat().st_size
         if applied.get(str(segment)) == size:
             continue
-        stored, met = [], []
         opened = open_segment(path, segment, is_last=True)
-        for placed in frames_of(opened, []):
-            if placed.frame.kind is FrameKind.BLOBS:
-                blobs = decode_payload(placed.frame.payload, Blobs)
-                stored += blobs.stored
-                met += blobs.met
-        index.apply(stored, met, str(segment), len(opened.data))
+        batches = [
+            decode_payload(placed.frame.payload, Blobs)
+            for placed in frames_of(opened, [])
+            if placed.frame.kind is FrameKind.BLOBS
+        ]
+        index.apply(batches, str(segment), len(opened.data))

@@ -7,6 +7,7 @@ sync for all
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor
@@ -16,9 +17,9 @@ import msgspec
 
 from streambackup.blobs.compression import CompressionSettings, encode_blob
 from streambackup.blobs.index import DigestIndex
-from streambackup.bus.port import Record
+from streambackup.bus.port import Bus, Record
 from streambackup.domain.digest import digest_name
-from streambackup.errors import NoSpaceError
+from streambackup.errors import NoSpaceError, PositionLostError
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.payload import Blobs, StoredBlob, encode_payload
 from streambackup.realtime.blob_partition import BlobPartition, Finished, PendingUpload
@@ -32,6 +33,9 @@ BLOBS = "mailbox.blobs"
 """The journal's name for the topic, whatever a generation calls it on the bus."""
 AT_ONCE = 32
 """Blobs handed to a thread together: a thread per small blob costs more than it does."""
+
+
+READ_AGAIN_RECORDS = 64
 
 
 class BlobWorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +72,7 @@ class BlobWorker:
         settings: BlobWorkerSettings,
         metrics: Metrics,
         threads: Executor,
+        bus: Bus,
     ) -> None:
         self._root = root
         self._state = state
@@ -76,6 +81,7 @@ class BlobWorker:
         self._settings = settings
         self._metrics = metrics
         self._threads = threads
+        self._bus = bus
         self._open: dict[Turn, BlobPartition] = {}
 
     def began(self, turn: Turn, filed_to: int) -> int:
@@ -154,9 +160,7 @@ class BlobWorker:
         owner = partition.owner
         owner.append(FrameKind.BLOBS, encode_payload(batch.blobs), batch.position, batch.last)
         assert owner.segment is not None
-        partition.index.apply(
-            batch.blobs.stored, batch.blobs.met, str(owner.segment), owner.segment_bytes
-        )
+        partition.index.apply([batch.blobs], str(owner.segment), owner.segment_bytes)
         self._count(batch.blobs)
 
     def _count(self, blobs: Blobs) -> None:
@@ -168,13 +172,34 @@ class BlobWorker:
 
     async def tick(self, turns: Collection[Turn]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
+        outcomes = []
         for turn in turns:
             partition = self._open[turn]
+            if partition.to_read_again():
+                outcomes += await self._catch_up(turn, partition)
             full = turn.owner.segment_bytes >= self._settings.segment_bytes
             if full or now_ms - partition.began_ms >= self._settings.segment_age_ms:
                 turn.owner.seal()
                 partition.began_ms = now_ms
-        return []
+        return outcomes
+
+    async def _catch_up(self, turn: Turn, partition: BlobPartition) -> list[Outcome]:
+        """Read uploads again whose rest came after they were given up; store what is complete."""
+        for late in partition.to_read_again():
+            at, going_on = late.first, True
+            while going_on and at < late.end:
+                try:
+                    records = await self._bus.read(turn.tp, at, records_max=READ_AGAIN_RECORDS)
+                except PositionLostError as lost:
+                    at = max(at + 1, lost.begin)
+                    continue
+                if not records:
+                    break
+                at = records[-1].offset + 1
+                chunks = [record for record in records if record.key == late.key[0].encode()]
+                if chunks:
+                    going_on = await asyncio.to_thread(partition.read_again, late, chunks)
+        return await asyncio.to_thread(self.take, [(turn, [])])
 
     async def ended(self, turns: Collection[Turn], *, drained: bool) -> None:
         del drained  # A sealed blob journal leaves a successor nothing to do.

@@ -121,6 +121,7 @@ class StreamWorker:
         self.joined = False
         """Whether it takes part in its group, with or without a partition of its own."""
         self._turns: dict[TopicPartition, Turn] = {}
+        self._said: dict[TopicPartition, int] = {}
         self._waiting: dict[TopicPartition, Wait] = {}
         self._work: asyncio.Future[list[Outcome]] | None = None
 
@@ -133,17 +134,17 @@ class StreamWorker:
         consumer = await self._bus.consumer([self._topic], group=self._group, ownership=self)
         self.joined = True
         try:
-            # A predecessor may have died between making its last batch durable and saying so.
-            await self._acknowledge(consumer)
             while not stop.is_set():
                 batches = await self._fetch(consumer)
                 await self._settle(consumer)
                 await self._end_all(consumer, await self._handler.tick(list(self._turns.values())))
+                await self._acknowledge(consumer)
                 current = [(t, r) for t, r in batches if self._turns.get(t.tp) is t]
                 if current:
                     loop = asyncio.get_running_loop()
                     self._work = loop.run_in_executor(None, self._take_all, current)
             await self._settle(consumer)
+            await self._acknowledge(consumer)
         finally:
             await self._finish_work()
             await self._handler.ended(list(self._turns.values()), drained=stop.is_set())
@@ -215,13 +216,10 @@ class StreamWorker:
         return outcomes
 
     async def _settle(self, consumer: Consumer) -> None:
-        """When a batch is durable: tell the bus, and let turns that ended begin anew when
-        they can.
-        """
+        """When a batch is durable, let turns that it ended begin anew when they can."""
         if self._work is not None:
             work, self._work = self._work, None
             await self._end_all(consumer, await work)
-            await self._acknowledge(consumer)
         await self._retake_waiting(consumer)
 
     async def _end_all(self, consumer: Consumer, outcomes: Sequence[Outcome]) -> None:
@@ -271,12 +269,13 @@ class StreamWorker:
             consumer.resume([tp])
 
     async def _acknowledge(self, consumer: Consumer) -> None:
+        """Tell the bus what is new: also what a predecessor made durable and died before saying."""
         positions = {turn.tp: turn.owner.position for turn in self._turns.values()}
-        if positions:
-            # Only displays and the bus's own retention wait for it, so no failure holds up
-            # anything:
-            # the next batch says it again.
-            with contextlib.suppress(NoSpaceError, BusError):
-                await consumer.acknowledge(positions)
+        if positions == self._said:
+            return
+        # Only displays and the bus's own retention wait for it, so no failure holds up anything.
+        with contextlib.suppress(NoSpaceError, BusError):
+            await consumer.acknowledge(positions)
+            self._said = positions
         for tp, position in positions.items():
             self._metrics.position.labels(tp.topic, str(tp.partition)).set(position)

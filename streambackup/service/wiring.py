@@ -136,6 +136,7 @@ class Workers:
             ),
             metrics=self._metrics,
             threads=threads,
+            bus=self._bus,
         )
 
     def maildir_source(self, trees: Sequence[MaildirSettings]) -> MaildirSource:

@@ -130,6 +130,7 @@ async def consume(root: Path) -> None:
             settings=BlobWorkerSettings(compression=CompressionSettings()),
             metrics=metrics,
             threads=threads,
+            bus=bus,
         )
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:

@@ -10,14 +10,14 @@ import pytest
 
 from streambackup.blobs.index import FORMAT, DigestIndex
 from streambackup.domain.digest import digest_of
-from streambackup.journal.payload import StoredBlob
+from streambackup.journal.payload import Blobs, StoredBlob
 
 DIGEST = digest_of(b"")
 
 
 def filled(file: Path) -> None:
     index = DigestIndex(file)
-    index.apply([StoredBlob(DIGEST, 0, 0, 0)], [], "segment", 10)
+    index.apply([Blobs([StoredBlob(DIGEST, 0, 0, 0)], [], [], [])], "segment", 10)
     index.close()
 
 

@@ -16,7 +16,7 @@ from streambackup.events.blob import Chunk
 from streambackup.events.codec import encode_event
 from streambackup.journal.cover import Cover
 from streambackup.journal.owner import PartitionOwner, StoreIdentity
-from streambackup.journal.payload import GivenUp, StoredBlob
+from streambackup.journal.payload import Blobs, GivenUp, StoredBlob
 from streambackup.journal.segment import PartitionPath
 from streambackup.realtime.blob_partition import BlobPartition
 from streambackup.realtime.place import Place
@@ -69,7 +69,7 @@ def store(partition: BlobPartition) -> int:
         data = encode_blob(one.content, CompressionSettings())
         partition.writer.store([(one.digest, data)], [])
         stored = StoredBlob(one.digest, one.size, len(data), one.last_offset)
-        partition.index.apply([stored], [], "segment", one.last_offset)
+        partition.index.apply([Blobs([stored], [], [], [])], "segment", one.last_offset)
     return len(fresh)
 
 
