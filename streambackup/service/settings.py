@@ -82,7 +82,7 @@ class WorkerSettings(Section, frozen=True):
 
     batch_records_max: Annotated[
         int, Meta(description="Records taken from the bus at once, at most.", ge=1, le=1_000_000)
-    ] = 20_000
+    ] = 5_000
     fetch_wait_ms: Annotated[
         int, Meta(description="Milliseconds to wait for records before looking again.", ge=1)
     ] = 100

@@ -14,6 +14,9 @@ from streambackup.bus.kafka.errors import kafka_errors
 from streambackup.bus.port import Bounds, Record, TopicPartition
 from streambackup.errors import PositionLostError
 
+FETCH_BYTES_MAX = 4 * 1024 * 1024
+"""Of one answer. Many partitions with a backlog fill one of any size, and it is held twice."""
+
 
 def new_consumer(settings: KafkaSettings, *, group: str | None) -> AIOKafkaConsumer:
     """A consumer whose positions come from us alone."""
@@ -22,6 +25,7 @@ def new_consumer(settings: KafkaSettings, *, group: str | None) -> AIOKafkaConsu
         enable_auto_commit=False,
         auto_offset_reset="none",
         isolation_level="read_committed",
+        fetch_max_bytes=FETCH_BYTES_MAX,
         **connection(settings),
     )
 
