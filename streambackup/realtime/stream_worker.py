@@ -160,8 +160,19 @@ class StreamWorker:
     async def assigned(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        begun = {tp: await self._begin(tp, Wait(self._life, 0)) for tp in partitions}
-        return {tp: position for tp, (_, position) in begun.items()}
+        # Records of a partition that waits are dropped, and read again from where its turn begins.
+        positions = dict.fromkeys(partitions, 0)
+        self._waiting.update((tp, Wait(self._life, 0)) for tp in partitions)
+        for tp in partitions:
+            try:
+                _, positions[tp] = await self._begin(tp, self._waiting[tp])
+            except TopicError:
+                raise
+            except BusError as away:
+                log.warning("bus_away", topic=self._topic, reason=away.message)
+                break
+            del self._waiting[tp]
+        return positions
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
         await self._finish_work()
