@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import CancelledError
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -37,7 +39,8 @@ async def iterate_in_thread(blocking: Iterator[T]) -> AsyncIterator[T]:
         except Exception as raised:
             error = raised
         if not loop.is_closed():
-            put(_End(error))
+            with contextlib.suppress(CancelledError):  # Nobody waits for the end any more.
+                put(_End(error))
 
     threading.Thread(target=draw, daemon=True).start()
     while True:

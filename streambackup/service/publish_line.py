@@ -71,9 +71,12 @@ def read_line(line: bytes, *, folder: Path, now_ms: int) -> Observation | OwnEve
         fields = msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEventError(f"not a JSON object: {error}") from error
-    if "source" in fields:
-        return _own_event(fields, folder)
-    return _observation(fields, folder, now_ms)
+    try:
+        if "source" in fields:
+            return _own_event(fields, folder)
+        return _observation(fields, folder, now_ms)
+    except OverflowError as error:  # JSON has such numbers, an event does not.
+        raise InvalidEventError("a whole number in it does not fit into 64 bits") from error
 
 
 def _observation(fields: dict[str, Any], folder: Path, now_ms: int) -> Observation:

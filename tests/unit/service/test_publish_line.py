@@ -121,6 +121,8 @@ def test_a_digest_alone_refers_to_content_sent_before() -> None:
         ({"account": "ann", "event": "account-delete", "item": "1"}, "names no item"),
         ({**SHORT, "state": {"folder": "in", "x": "y" * EVENT_BYTES_MAX}}, "bytes"),
         ({**SHORT, "state": {"folder": "in", "x": [[[[[[[[[1]]]]]]]]]}}, "deep"),
+        ({**SHORT, "state": {"folder": "in", "x": 10**30}}, "64 bits"),
+        ({**OWN, "state": {"folder": "in", "x": 10**30}}, "int"),
         ({**OWN, "sequence": 0}, "sequence"),
         ({**OWN, "state": {}}, "folder"),
         ({**OWN, "file": 3}, "name of a file"),
