@@ -4,6 +4,7 @@
       UsageError                        2   wrong command line, setting, id or time
         NotFoundError                   3   no such account, item, transaction or file
       StoreError                        4   the backup path is missing, foreign or damaged
+        NoStoreError                    4   the backup path is missing, foreign or damaged
         StoreBusyError                  5   another service works on this path
         NoSpaceError                    6   the disk is full; work resumes when there is space
         BlobMissingError               16   content that a state names is not in the store
@@ -54,6 +55,10 @@ class StoreError(StreamBackupError):
     """The backup path cannot be used as it is."""
 
     exit_code = 4
+
+
+class NoStoreError(StoreError):
+    """No store was ever made in the backup path."""
 
 
 class StoreBusyError(StoreError):

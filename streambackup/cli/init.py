@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 
 from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.render import write_document
-from streambackup.errors import NotFoundError, UsageError
+from streambackup.errors import NoStoreError, UsageError
 from streambackup.metadata.store_config import StoreConfig
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
@@ -83,7 +83,7 @@ def _wanted(settings: Settings, moment_ms: int | None, ignore: list[str] | None)
     """The store to be made; what was not said is as in the one that is there, or the default."""
     try:
         fixed = find_store(settings.store).config
-    except NotFoundError:
+    except NoStoreError:
         fixed = StoreConfig(store=new_store_id(), created_ms=SystemClock().now_ms())
     return msgspec.structs.replace(
         fixed,

@@ -54,7 +54,7 @@ def check_store(root: Path, progress: Progress = lambda _what, _count: None) -> 
     """Check the store at *root*.
 
     Raises:
-        NotFoundError: there is none. StoreError: it cannot be read at all.
+        NoStoreError: there is none. StoreError: it cannot be read at all.
     """
     reader = StoreReader(root)
     counts = _Counts()

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from streambackup.domain.item import IGNORED_ATTRIBUTES_DEFAULT
-from streambackup.errors import NotFoundError, StoreError
+from streambackup.errors import NoStoreError, StoreError
 
 STORE_FILE = "streambackup.json"
 FORMAT = 1
@@ -33,14 +33,14 @@ def read_store_config(root: Path) -> StoreConfig:
     """The store that *root* is.
 
     Raises:
-        NotFoundError: no store was made there. StoreError: the file is damaged or of a newer
+        NoStoreError: no store was made there. StoreError: the file is damaged or of a newer
         format.
     """
     file = root / STORE_FILE
     try:
         data = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFoundError(
+        raise NoStoreError(
             f"{root} is no backup path", hint="'streambackup init' makes one."
         ) from error
     except OSError as error:

@@ -142,7 +142,7 @@ async def open_publisher(
 
     Raises:
         TopicError: there are no topics. StoreBusyError: another process publishes on this node.
-        NotFoundError: there is neither a store nor ``store.state_path`` to keep the outbox in.
+        NoStoreError: there is neither a store nor ``store.state_path`` to keep the outbox in.
     """
     state = settings.store.state_path or find_store(settings.store).state
     bus = open_bus(settings, clock)

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from streambackup.domain.instant import format_instant
-from streambackup.errors import NotFoundError, StoreError, UsageError
+from streambackup.errors import NoStoreError, StoreError, UsageError
 from streambackup.journal.owner import StoreIdentity
 from streambackup.metadata.store_config import (
     STORE_FILE,
@@ -64,7 +64,7 @@ def find_store(settings: StoreSettings) -> StoreHome:
     """The store at ``store.path``, for reading. Nothing is written.
 
     Raises:
-        NotFoundError: there is none. StoreError: it is damaged, or a newer release made it.
+        NoStoreError: there is none. StoreError: it is damaged, or a newer release made it.
     """
     return _home(settings, read_store_config(settings.path))
 
@@ -107,7 +107,7 @@ def create_store(settings: StoreSettings, wanted: StoreConfig, disk: Disk) -> St
     root = settings.path
     try:
         home = find_store(settings)
-    except NotFoundError:
+    except NoStoreError:
         _refuse_foreign_files(root)
         disk.ensure_directories(root)
         probe(root, disk)
@@ -190,7 +190,7 @@ def _known(state: Path) -> StoreConfig | None:
     """The store that a state directory is of."""
     try:
         return read_store_config(state)
-    except NotFoundError:
+    except NoStoreError:
         return None
 
 

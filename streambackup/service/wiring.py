@@ -39,7 +39,7 @@ def open_bus(settings: Settings, clock: Clock) -> Bus:
     """The bus that the settings choose; nothing is connected yet.
 
     Raises:
-        NotFoundError: the embedded bus is part of a store, and there is none.
+        NoStoreError: the embedded bus is part of a store, and there is none.
     """
     if settings.bus.kind == "kafka":
         # Imported here because only a cluster pays for loading the client.

@@ -60,7 +60,7 @@ def test_what_decides_the_histories_cannot_be_changed(
     ("options", "code", "message"),
     [
         (["--moment-ms", -1], 2, "Must be >= 0"),
-        (["--join"], 3, "is no backup path"),
+        (["--join"], 4, "is no backup path"),
         (["--join", "--moment-ms", 100], 2, "already"),
     ],
 )

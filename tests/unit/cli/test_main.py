@@ -84,7 +84,7 @@ def test_what_cannot_be_asked_gets_one_line_and_what_was_meant(
 
 def test_an_error_of_ours_has_its_own_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, line, hints = errors_of(capsys, "account", "list")
-    assert code == 3
+    assert code == 4
     assert "is no backup path" in line
     assert "streambackup init" in hints[0]
 

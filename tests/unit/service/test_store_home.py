@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streambackup.errors import NotFoundError, StoreError, UsageError
+from streambackup.errors import NoStoreError, StoreError, UsageError
 from streambackup.metadata.store_config import FORMAT, STORE_FILE, StoreConfig
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import AppendFile, Disk
@@ -107,7 +107,7 @@ def test_a_directory_that_holds_something_else_is_left_alone(tmp_path: Path) -> 
 
 
 def test_without_init_the_cure_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError) as caught:
+    with pytest.raises(NoStoreError) as caught:
         open_(tmp_path)
     assert caught.value.hint is not None
     assert "streambackup init" in caught.value.hint
