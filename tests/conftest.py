@@ -13,6 +13,7 @@ from tests import real_parts
 
 PARTS = pytest.StashKey[real_parts.RealParts]()
 
+pytest.register_assert_rewrite("tests.support")
 settings.register_profile(
     "quick", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -96,8 +96,10 @@ def _in_account(a: AccountHistory, b: AccountHistory) -> Difference:
     for item in sorted(a.items.keys() | b.items.keys()):
         one, other = a.items.get(item), b.items.get(item)
         if one is None or other is None:
-            present = "the first" if other is None else "the second"
-            return Difference(a.account, item, what=f"only {present} store has this item")
+            which, only = ("second", other) if one is None else ("first", one)
+            assert only is not None
+            first = str(only.states[0].transactions[0])
+            return Difference(a.account, item, first, f"only the {which} store has this item")
         if item_hash(one) != item_hash(other):
             return _in_item(a.account, one, other)
     return Difference(a.account, what="the accounts differ in no item")

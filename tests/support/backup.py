@@ -153,7 +153,8 @@ class Backup:
         """A check finds nothing but the classes *findings* and, where *killed*, notes."""
         report = check_store(self.path)
         seen = report.faults if killed else report.findings
-        assert [finding for finding in seen if finding.finding not in findings] == []
+        unexpected = [finding for finding in seen if finding.finding not in findings]
+        assert unexpected == []
         return report
 
     def recorded(
@@ -173,11 +174,11 @@ class Backup:
         """A new view of the store, in this process."""
         return StoreReader(self.path)
 
-    def copy(self, name: str) -> Backup:
+    def copy(self, name: str, *, settings: Mapping[str, str | int] | None = None) -> Backup:
         """The store as it is now, copied with plain tools into a place of its own."""
         root = self.root / name
         shutil.copytree(self.path, root / "store")
-        return Backup(root)
+        return Backup(root, settings=settings)
 
 
 def clean_environment(home: Path) -> dict[str, str]:
