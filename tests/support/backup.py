@@ -25,6 +25,7 @@ from tests.support.small_disk import SmallDisk
 
 PROGRAM = Path(sys.executable).with_name("streambackup")
 LIMIT_S = 50
+LEFT_BY_A_KILL = ("torn-tail", "leftover-file")
 
 
 class Answer(NamedTuple):
@@ -59,6 +60,7 @@ class Backup:
         self.path = disk.seen / "store" if disk else root / "store"
         self._via = disk.via if disk else ()
         path = disk.path / "store" if disk else self.path
+        self._killed = False
         self._config = root / "streambackup.toml"
         self._config.write_text(
             _toml(
@@ -139,7 +141,7 @@ class Backup:
     def service(self, *words: object, findings: Collection[str] = ()) -> Iterator[Running]:
         """A service process inside the block. At the block's end it is told to stop, unless it was
         killed; then a check of the store finds nothing but what is of the classes *findings*, and
-        after a kill the notes that one leaves.
+        what a kill leaves: any notes right after it, some for good.
         """
         log = self.root / "service.log"
         with Running(self.command("run", *words), clean_environment(self.root), log) as running:
@@ -147,7 +149,9 @@ class Backup:
             clean = running.alive
             if clean:
                 running.stop()
-        self.expect_sound(findings, killed=not clean)
+        self._killed |= not clean
+        left = LEFT_BY_A_KILL if self._killed else ()
+        self.expect_sound({*findings, *left}, killed=not clean)
 
     def expect_sound(self, findings: Collection[str] = (), *, killed: bool = False) -> CheckReport:
         """A check finds nothing but the classes *findings* and, where *killed*, notes."""
