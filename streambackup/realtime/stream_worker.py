@@ -153,9 +153,10 @@ class StreamWorker:
 
     async def _finish_work(self) -> None:
         """Wait for the thread: an append cannot be taken back, so it is not abandoned either."""
-        if self._work is not None:
-            await asyncio.wait([self._work])
-            self._work.exception()  # Whoever still wants the outcome asks for it again.
+        work = self._work
+        if work is not None:
+            await asyncio.wait([work])
+            work.exception()  # Whoever still wants the outcome asks for it again.
 
     async def assigned(
         self, partitions: Collection[TopicPartition]
@@ -229,8 +230,11 @@ class StreamWorker:
     async def _settle(self, consumer: Consumer) -> None:
         """When a batch is durable, let turns that it ended begin anew when they can."""
         if self._work is not None:
+            # Until the thread is done the work is known, whoever else has to wait for it: a future
+            # awaited here would be cancelled with this, and the thread go on unnoticed.
+            await self._finish_work()
             work, self._work = self._work, None
-            await self._end_all(consumer, await work)
+            await self._end_all(consumer, work.result())
         await self._retake_waiting(consumer)
 
     async def _end_all(self, consumer: Consumer, outcomes: Sequence[Outcome]) -> None:
@@ -282,7 +286,7 @@ class StreamWorker:
     async def _acknowledge(self, consumer: Consumer) -> None:
         """Tell the bus what is new: also what a predecessor made durable and died before saying."""
         positions = {turn.tp: turn.owner.position for turn in self._turns.values()}
-        if positions == self._said:
+        if not positions or positions == self._said:
             return
         # Only displays and the bus's own retention wait for it, so no failure holds up anything.
         with contextlib.suppress(NoSpaceError, BusError):
