@@ -146,12 +146,11 @@ class Backup:
         log = self.root / "service.log"
         with Running(self.command("run", *words), clean_environment(self.root), log) as running:
             yield running
-            clean = running.alive
-            if clean:
+            if not running.killed:
                 running.stop()
-        self._killed |= not clean
+        self._killed |= running.killed
         left = LEFT_BY_A_KILL if self._killed else ()
-        self.expect_sound({*findings, *left}, killed=not clean)
+        self.expect_sound({*findings, *left}, killed=running.killed)
 
     def expect_sound(self, findings: Collection[str] = (), *, killed: bool = False) -> CheckReport:
         """A check finds nothing but the classes *findings* and, where *killed*, notes."""

@@ -34,6 +34,7 @@ class Running:
                 env=environment,
             )
         self._url = ""
+        self.killed = False
 
     def __enter__(self) -> Running:
         return self
@@ -106,5 +107,6 @@ class Running:
 
     def kill(self) -> None:
         """End it at once, whatever it is doing."""
+        self.killed = True
         self._process.kill()
         self._process.wait(LIMIT_S)
