@@ -35,11 +35,14 @@ class DigestIndex:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        try:
-            self._database = self._open()
-        except sqlite3.DatabaseError:
-            file.unlink(missing_ok=True)
-            self._database = self._open()
+        with self._errors():
+            try:
+                self._database = self._open()
+            except sqlite3.OperationalError:  # the disk is full, say: no fault of the file
+                raise
+            except sqlite3.DatabaseError:
+                file.unlink(missing_ok=True)
+                self._database = self._open()
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
@@ -103,15 +106,6 @@ class DigestIndex:
         )
         run("DELETE FROM given_up WHERE digest = ?", [(blob.digest,) for blob in blobs.stored])
 
-    def totals(self) -> tuple[int, int, int]:
-        """Blobs, their bytes, and their bytes as stored."""
-        with self._errors():
-            row = self._database.execute(
-                "SELECT count(*), coalesce(sum(size), 0), coalesce(sum(stored_size), 0)"
-                " FROM digests"
-            ).fetchone()
-        return int(row[0]), int(row[1]), int(row[2])
-
     def close(self) -> None:
         self._database.close()
 
@@ -139,6 +133,23 @@ class DigestIndex:
                 f"the digest index {self._file} failed: {error}",
                 hint="It is a cache: stop the service, delete the file, start again.",
             ) from error
+
+
+def _read_only(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def stored_totals(file: Path) -> tuple[int, int, int]:
+    """Blobs in the index *file*, their bytes, and their bytes as stored. Beside its owner, who may
+    be at work or out of space: nothing is written. An index that cannot be read counts nothing.
+    """
+    query = "SELECT count(*), coalesce(sum(size), 0), coalesce(sum(stored_size), 0) FROM digests"
+    try:
+        with contextlib.closing(_read_only(file)) as database:
+            row = database.execute(query).fetchone()
+    except sqlite3.DatabaseError:
+        return 0, 0, 0
+    return int(row[0]), int(row[1]), int(row[2])
 
 
 def _prepare(database: sqlite3.Connection) -> None:

@@ -54,7 +54,7 @@ def _lines(found: Status) -> Iterator[str]:
     for at in found.partitions:
         if at.lag:
             yield f"  {at.topic}/{at.partition}: at {at.position} of {at.end}"
-    yield f"accounts          {found.accounts}"
+    yield f"accounts          {found.accounts} filed"
     stored, came = found.blob_stored_bytes / MB, found.blob_bytes / MB
     yield f"blobs             {found.blobs}: {stored:.1f} MB stored of {came:.1f} MB"
     free, total = found.disk_free_bytes / MB, found.disk_total_bytes / MB

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from streambackup.errors import UsageError
+from streambackup.errors import StreamBackupError, UsageError
 from streambackup.runtime.metrics import Metrics
 
 log = structlog.get_logger()
@@ -124,5 +124,9 @@ class Endpoints:
         return web.Response(text="ok\n")
 
     async def _get_status(self, _request: web.Request) -> web.Response:
-        body = msgspec.json.encode(await self._status(), enc_hook=str)
+        try:
+            status = await self._status()
+        except StreamBackupError as error:
+            return web.Response(status=503, text=f"{error.message}\n")
+        body = msgspec.json.encode(status, enc_hook=str)
         return web.Response(body=body + b"\n", content_type="application/json")

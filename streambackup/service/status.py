@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from streambackup.blobs.index import DigestIndex
+from streambackup.blobs.index import stored_totals
 from streambackup.bus.port import Bus, TopicPartition
 from streambackup.domain.instant import format_instant
 from streambackup.domain.partition_event import PartitionEventKind
@@ -148,9 +148,7 @@ def _stored(home: StoreHome, generation: Generation) -> tuple[int, int, tuple[in
     accounts = sum(1 for _ in list_accounts(home.root))
     count = size = stored = 0
     for file in sorted(home.state.glob("blobs-*.sqlite")):
-        index = DigestIndex(file)
-        totals = index.totals()
-        index.close()
+        totals = stored_totals(file)
         count, size, stored = count + totals[0], size + totals[1], stored + totals[2]
     return last_ms, accounts, (count, size, stored)
 

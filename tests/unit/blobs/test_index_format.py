@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streambackup.blobs.index import FORMAT, DigestIndex
+from streambackup.blobs.index import FORMAT, DigestIndex, stored_totals
 from streambackup.domain.digest import digest_of
 from streambackup.journal.payload import Blobs, StoredBlob
 
@@ -52,3 +52,15 @@ def test_a_damaged_one_is_made_anew(tmp_path: Path, damage: bytes) -> None:
     file.write_bytes(damage)
 
     assert known(file) == set()
+
+
+def test_beside_its_owner_it_is_counted_and_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "blobs-0.sqlite"
+    owner = DigestIndex(file)
+    owner.apply([Blobs([StoredBlob(DIGEST, 7, 5, 0)], [], [], [])], "segment", 10)
+
+    assert stored_totals(file) == (1, 7, 5)
+    owner.close()
+    file.write_bytes(b"no database at all")
+    assert stored_totals(file) == (0, 0, 0)
+    assert file.read_bytes() == b"no database at all"

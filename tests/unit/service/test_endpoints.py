@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from streambackup.errors import UsageError
+from streambackup.errors import BusError, UsageError
 from streambackup.runtime.metrics import Metrics
 from streambackup.service.endpoints import Address, Endpoints, parse_listen
 
@@ -27,11 +27,14 @@ class Served:
     def __init__(self) -> None:
         self.metrics = Metrics()
         self.reasons = ["the account worker reads what it had written"]
+        self.failure: BusError | None = None
         self.endpoints = Endpoints(
             ANY_PORT, metrics=self.metrics, ready=lambda: self.reasons, status=self.status
         )
 
     async def status(self) -> Answer:
+        if self.failure is not None:
+            raise self.failure
         return Answer(lag=7)
 
     async def get(self, path: str) -> tuple[int, str]:
@@ -113,3 +116,8 @@ def test_other_machines_are_let_in_only_when_told_to(listen: str) -> None:
 def test_what_is_no_address_is_refused(listen: str) -> None:
     with pytest.raises(UsageError, match=r"http\.listen"):
         parse_listen(listen, allow_remote=True)
+
+
+async def test_a_status_that_cannot_be_told_is_one_line_why(served: Served) -> None:
+    served.failure = BusError("the brokers cannot be reached")
+    assert await served.get("/status") == (503, "the brokers cannot be reached\n")
