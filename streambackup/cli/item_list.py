@@ -93,6 +93,8 @@ def item_list(
 
 
 def _window(begin: str | None, end: str | None) -> Window:
-    return Window(
-        None if begin is None else read_time(begin), None if end is None else read_time(end)
-    )
+    begin_ms = None if begin is None else read_time(begin)
+    end_ms = None if end is None else read_time(end)
+    if begin_ms is not None and end_ms is not None and begin_ms >= end_ms:
+        raise UsageError(f"{begin} is not before {end}", hint="Exchange the two times.")
+    return Window(begin_ms, end_ms)

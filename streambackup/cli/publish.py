@@ -35,6 +35,7 @@ def publish(
     answer = Answer(as_json=common.json)
     try:
         source = sys.stdin.fileno() if file == STDIN else os.open(file, os.O_RDONLY)
+        os.read(source, 0)  # A directory opens, and cannot be read.
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}", hint="'-' is standard input.") from error
     folder = Path.cwd() if file == STDIN else file.absolute().parent

@@ -12,7 +12,7 @@ import msgspec
 
 from streambackup.domain.history import AccountHistory, Doubt, ItemState
 from streambackup.domain.transaction import TransactionId
-from streambackup.errors import BlobPendingError, UsageError
+from streambackup.errors import BlobPendingError, TargetError, UsageError
 from streambackup.reading.contents import Contents
 from streambackup.reading.store_reader import StoreReader
 from streambackup.restore.id_map import IdMap, id_map_path
@@ -64,12 +64,14 @@ def prepare_restore(settings: Settings, request: RestoreRequest) -> PreparedRest
     """Decide what to do; nothing is written. Blocking.
 
     Raises:
-        NotFoundError, UsageError: something named in *request* is not there.
+        NotFoundError, UsageError: something named in *request* is not there. TargetError: the place
+        is part of the backup path.
     """
     reader = StoreReader(settings.store.path)
     into = check_text(request.into or request.account)
     directory = request.to or _watched_maildir(settings, into)
     check_text(str(directory))
+    _refuse_inside(settings.store.path, directory)
     target = _target(directory, request.form or _form_of(directory), into)
     store = reader.config.store
     plan, history = prepare(
@@ -78,6 +80,14 @@ def prepare_restore(settings: Settings, request: RestoreRequest) -> PreparedRest
     plan = msgspec.structs.replace(plan, doubts=_doubts_that_matter(plan, request))
     id_map = IdMap(id_map_path(directory, store), account=request.account, into=into)
     return PreparedRestore(plan, history, reader, target, id_map)
+
+
+def _refuse_inside(store: Path, directory: Path) -> None:
+    if directory.resolve().is_relative_to(store.resolve()):
+        raise TargetError(
+            f"{directory} lies in the backup path {store}",
+            hint="Restore into a directory outside of it: --to DIRECTORY.",
+        )
 
 
 class AllContents:

@@ -204,6 +204,29 @@ def test_ids_that_are_no_text_are_refused(say: Say, words: list[object]) -> None
     assert "UTF-8" in said.errors
 
 
+@pytest.mark.parametrize(
+    "words", [["--since", "now", "--until", "2h ago"], ["--deleted-between", "now", "now"]]
+)
+def test_a_window_that_ends_before_it_begins_is_refused(say: Say, words: list[str]) -> None:
+    said = say("item", "list", ANN, *words)
+    assert (said.code, said.output) == (2, "")
+    assert "is not before" in said.errors
+
+
+def test_nothing_is_restored_into_the_backup_path(say: Say, backup: Backup) -> None:
+    before = tree_of(backup.path)
+    said = say("restore", "account", ANN, "--to", backup.path / "back")
+    assert said.code == 12
+    assert "lies in the backup path" in said.errors
+    assert tree_of(backup.path) == before
+
+
+def test_a_directory_is_no_lines_to_publish(say: Say, tmp_path: Path) -> None:
+    said = say("publish", tmp_path)
+    assert said.code == 2
+    assert "Is a directory" in said.errors
+
+
 def test_a_dry_run_shows_the_plan_and_does_nothing(say: Say, tmp_path: Path) -> None:
     said = say("restore", "account", ANN, "--to", tmp_path / "new", "--dry-run")
     assert "would restore 6 items" in said.output
