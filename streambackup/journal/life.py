@@ -71,7 +71,7 @@ def read_lives(root: Path) -> list[Life]:
     for file in sorted(top.glob(f"*/{LIFE_FILE}")):
         try:
             life = msgspec.json.decode(file.read_bytes(), type=Life)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"{file} is damaged: {error}",
                 hint="Copy it from another copy of the store, or write it again by hand.",

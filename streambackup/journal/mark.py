@@ -68,7 +68,7 @@ def read_mark(file: Path) -> FiledMark | None:
     """The mark in *file*; None where it fails its check (filing it again is harmless)."""
     try:
         mark = msgspec.json.decode(file.read_bytes(), type=FiledMark)
-    except (msgspec.MsgspecError, FileNotFoundError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, FileNotFoundError):
         return None
     return mark if mark.check == mark.checksum() else None
 

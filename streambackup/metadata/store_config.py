@@ -47,7 +47,7 @@ def read_store_config(root: Path) -> StoreConfig:
         raise StoreError(f"{file}: {error.strerror}") from error
     try:
         config = msgspec.json.decode(data, type=StoreConfig)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(
             f"{file} is damaged: {error}", hint="Copy it from the state directory or another copy."
         ) from error
