@@ -194,6 +194,7 @@ def finish(demo: Demo) -> None:
     say(indent(demo.ask("check")))
     say(indent(demo.ask("status")))
     say("\nTo try next: put [store] and [[sources.maildir]] into a streambackup.toml, then")
+    say("  . .venv/bin/activate")
     say("  streambackup init && streambackup run")
     say("  streambackup item list ACCOUNT --deleted; streambackup item history ACCOUNT ITEM")
     say("The README goes on from here.")
