@@ -1,5 +1,5 @@
-"""An entry: what the journal and the account logs keep of one run, or of one transaction that
-cannot run on.
+"""An entry: what the journal and the account logs keep of one run,
+or of one transaction that cannot run on.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ MANY_ITEM = frozenset({Operation.EMPTY_FOLDER, Operation.FOLDER_DELETE, Operatio
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One transaction of an entry. Times in ms; ``checksum`` is its content checksum
-    (docs/format.md).
+    """One transaction of an entry.
+
+    Times in ms; ``checksum`` is its content checksum (docs/format.md).
     """
 
     id: TransactionId
@@ -55,8 +56,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A run's transactions and the item's full state after the last of them.
 
     A many-item transaction names its folder in ``item``; a marker has its kind in ``marker`` and
-    one member
-    whose id is not a transaction's. Members stand in offset order.
+    one member whose id is not a transaction's. Members stand in offset order.
     """
 
     generation: str
@@ -82,10 +82,3 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def offset(self) -> int:
         """Where the entry stands in its partition: its first member's offset."""
         return self.members[0].offset
-
-    def without_offsets_below(self, offset: int) -> Entry | None:
-        """The entry less what was read from another epoch already; None when nothing is left."""
-        if self.members[0].offset >= offset:
-            return self
-        members = tuple(member for member in self.members if member.offset >= offset)
-        return msgspec.structs.replace(self, members=members) if members else None

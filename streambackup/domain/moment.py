@@ -1,6 +1,4 @@
-"""Transaction time: what counts when a source's clock is wrong, and which moment a time falls
-into.
-"""
+"""Transaction time: what counts when a source's clock is wrong."""
 
 from __future__ import annotations
 
@@ -11,8 +9,3 @@ AHEAD_MAX_MS = 5 * 60 * 1000
 def clamp(time_ms: int, published_ms: int) -> int:
     """The time that counts for a transaction made at *time_ms* and published at *published_ms*."""
     return time_ms if time_ms <= published_ms + AHEAD_MAX_MS else published_ms
-
-
-def moment_of(time_ms: int, moment_ms: int) -> int | None:
-    """The number of the moment, aligned to the epoch; None where coalescing is off."""
-    return time_ms // moment_ms if moment_ms else None

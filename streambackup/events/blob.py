@@ -1,12 +1,11 @@
-"""What travels on ``mailbox.blobs``, keyed by digest: content in chunks, and references to content
-sent before.
+"""What travels on ``mailbox.blobs``, keyed by digest: content in chunks,
+and references to content sent before.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from streambackup.events.mailbox import Count, Digest, Event
@@ -40,10 +39,3 @@ class Reference(Event, kw_only=True, frozen=True, gc=False, tag="reference"):
 
 BlobEvent = Chunk | Reference
 """Further kinds (claims, deletes, switches of volume) come with the volumes that need them."""
-
-
-class Upload(msgspec.Struct, frozen=True):
-    """Key of an assembly: two attempts to send one digest never mix."""
-
-    digest: str
-    upload: str

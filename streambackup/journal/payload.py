@@ -12,11 +12,9 @@ from streambackup.errors import newer_release
 
 
 class EpochOpened(msgspec.Struct, frozen=True, array_like=True):
-    """First frame of every segment: who writes, where it took over, and the settings in effect
-    there.
+    """First frame of every segment: who writes, and the settings in effect where it took over.
 
-    ``last_crc`` is the record checksum of the last record before; None where there was none to take
-    over.
+    Where that is, and which record stands before it, is in the frame's own header.
     """
 
     store: str
@@ -47,9 +45,7 @@ class Quarantined(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Records(msgspec.Struct, frozen=True, array_like=True):
-    """A batch of ``mailbox.transactions``. ``last_crc`` and ``last_ms`` are those of the
-    last record covered.
-    """
+    """A batch of ``mailbox.transactions``."""
 
     rows: list[Row]
     quarantined: list[Quarantined]
@@ -89,8 +85,9 @@ class GivenUp(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Blobs(msgspec.Struct, frozen=True, array_like=True):
-    """A batch of ``mailbox.blobs``. The frame ends at the position, which waits for
-    unfinished uploads.
+    """A batch of ``mailbox.blobs``.
+
+    The frame ends at the position, which waits for unfinished uploads.
     """
 
     stored: list[StoredBlob]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streambackup.domain.digest import digest_of
 from streambackup.domain.entry import Member
-from streambackup.domain.moment import AHEAD_MAX_MS, clamp, moment_of
+from streambackup.domain.moment import AHEAD_MAX_MS, clamp
 from streambackup.domain.run import change_falls, continues, same_moment
 from streambackup.events.mailbox import MailboxEvent
 from streambackup.journal.line import Line, entry_of
@@ -34,8 +34,6 @@ def test_moments_are_aligned_to_the_epoch(first: int, second: int, together: boo
 
 def test_without_moments_nothing_runs_on() -> None:
     assert not same_moment(member(5), member(5), 0)
-    assert moment_of(5, 0) is None
-    assert moment_of(199, 100) == 1
 
 
 def test_a_time_counts_up_to_five_minutes_ahead() -> None:
