@@ -94,8 +94,8 @@ class Pace(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """Where a record stands on the bus, and when its producer knew, in ns of the monotonic
-    clock.
+    """Where a record stands on the bus, and when its producer knew,
+    in ns of the monotonic clock.
     """
 
     topic: str

@@ -1,5 +1,6 @@
-"""Assembly: chunks of one upload become content, checked on the way. Nothing is stored
-under a wrong name.
+"""Assembly: chunks of one upload become content, checked on the way.
+
+Nothing is stored under a wrong name.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from streambackup.events.blob import Chunk
 from streambackup.runtime.disk import AppendFile
 
 HELD_BYTES_MAX = 1024 * 1024
-"""A blob up to this size is held in memory until its batch is stored; a bigger one goes to
-a file at once.
+"""A blob up to this size is held in memory until its batch is stored;
+a bigger one goes to a file at once.
 """
 
 BEGINNING_BYTES = 64 * 1024

@@ -1,10 +1,8 @@
 """The forms a stored blob can have; its first bytes tell which, so one store may mix them.
 
 With gzip every blob is a gzip member, a stored one where it would not shrink, so that ``gunzip -c``
-always works.
-With zstd it is always a frame. With none it is the raw bytes, except for content that would be
-taken for one of
-the two: that becomes a stored gzip member.
+always works. With zstd it is always a frame. With none it is the raw bytes, except for content that
+would be taken for one of the two: that becomes a stored gzip member.
 """
 
 from __future__ import annotations

@@ -29,8 +29,9 @@ _LOOK_UP_AT_ONCE = 500
 
 
 class DigestIndex:
-    """Blocking; one thread at a time. Never synced: what a crash takes from it, the journal
-    gives back.
+    """Blocking; one thread at a time.
+
+    Never synced: what a crash takes from it, the journal gives back.
     """
 
     def __init__(self, file: Path) -> None:

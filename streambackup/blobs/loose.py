@@ -1,5 +1,5 @@
-"""Loose blobs: the default volume, one file per digest below ``items/``, so that plain
-tools can save you.
+"""Loose blobs: the default volume, one file per digest below ``items/``,
+so that plain tools can save you.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ INCOMING = "incoming"
 
 
 class LooseBlobs:
-    """Files ``items/<first two characters>/<digest>``. A file that has its final name is
-    complete.
+    """Files ``items/<first two characters>/<digest>``.
+
+    A file that has its final name is complete.
     """
 
     def __init__(self, root: Path) -> None:

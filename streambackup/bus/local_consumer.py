@@ -28,8 +28,8 @@ class Cursors:
         self._lost: set[TopicPartition] = set()
 
     def wanted(self) -> dict[TopicPartition, int]:
-        """The partitions to read and from where; each is first in its turn, so that none starves
-        behind a long one.
+        """The partitions to read and from where; each is first in its turn,
+        so that none starves behind a long one.
         """
         self._turns.rotate(-1)
         idle = self._paused | self._lost

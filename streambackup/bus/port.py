@@ -21,8 +21,9 @@ class TopicPartition(NamedTuple):
 
 
 class Record(Protocol):
-    """One record as read. ``timestamp`` is its publish time in ms; ``value`` None is a
-    tombstone.
+    """One record as read.
+
+    ``timestamp`` is its publish time in ms; ``value`` None is a tombstone.
     """
 
     @property
@@ -52,8 +53,8 @@ class Placed(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Offsets a partition holds now: ``begin`` inclusive, ``end`` exclusive (the next to be
-    given).
+    """Offsets a partition holds now: ``begin`` inclusive,
+    ``end`` exclusive (the next to be given).
     """
 
     begin: int
@@ -61,8 +62,9 @@ class Bounds(NamedTuple):
 
 
 class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic as it shall be. ``retention_ms`` -1 keeps for ever; ``compacted`` keeps the newest
-    per key.
+    """A topic as it shall be.
+
+    ``retention_ms`` -1 keeps for ever; ``compacted`` keeps the newest per key.
     """
 
     name: str
@@ -72,8 +74,10 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic as it is. ``warnings`` name settings that are weaker than design asks for, ``faults``
-    those that lose data.
+    """A topic as it is.
+
+    ``warnings`` name settings that are weaker than design asks for,
+    ``faults`` those that lose data.
     """
 
     name: str
@@ -86,8 +90,9 @@ class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Producer(Protocol):
-    """Publishes batches. Closing flushes nothing: what ``publish`` returned for is durable, nothing
-    else is.
+    """Publishes batches.
+
+    Closing flushes nothing: what ``publish`` returned for is durable, nothing else is.
     """
 
     async def publish(self, records: Sequence[Outgoing]) -> list[Placed]:
@@ -159,8 +164,9 @@ class Consumer(Protocol):
     def resume(self, partitions: Collection[TopicPartition]) -> None: ...
 
     async def acknowledge(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        """Tell the bus how far the group is. Only lag displays and the embedded bus's retention
-        read it.
+        """Tell the bus how far the group is.
+
+        Only lag displays and the embedded bus's retention read it.
         """
         ...
 
@@ -175,8 +181,9 @@ class Bus(Protocol):
     async def consumer(
         self, topics: Collection[str], *, group: str, ownership: Ownership
     ) -> Consumer:
-        """Join *group* for *topics* (co-partitioned when several). Positions come from *ownership*,
-        never from the bus.
+        """Join *group* for *topics* (co-partitioned when several).
+
+        Positions come from *ownership*, never from the bus.
         """
         ...
 
@@ -196,8 +203,8 @@ class Bus(Protocol):
         ...
 
     async def latest(self, topic: str) -> dict[bytes, bytes]:
-        """The newest value per key of a compacted topic of one partition; tombstoned keys are
-        absent.
+        """The newest value per key of a compacted topic of one partition;
+        tombstoned keys are absent.
         """
         ...
 
@@ -218,8 +225,8 @@ class Bus(Protocol):
         ...
 
     async def describe(self, specs: Collection[TopicSpec]) -> list[TopicDescription]:
-        """The topics as they are, judged by what they shall be; one that does not exist is left
-        out.
+        """The topics as they are, judged by what they shall be;
+        one that does not exist is left out.
         """
         ...
 

@@ -108,8 +108,9 @@ def progress(*, quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]
 
 
 class JsonArray:
-    """A JSON array that is printed as it grows. It is closed only at its true end, so that half an
-    answer does not parse.
+    """A JSON array that is printed as it grows.
+
+    It is closed only at its true end, so that half an answer does not parse.
     """
 
     def __init__(self) -> None:

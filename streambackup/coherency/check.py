@@ -1,8 +1,7 @@
 """The check: reads every journal frame, account log and blob of a backup path, and changes nothing.
 
 Works on a live store and on any copy of one. What a crash or a running service leaves is a note;
-anything else that
-is not as it should be is a fault.
+anything else that is not as it should be is a fault.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from streambackup.blobs.loose import LooseBlobs
+from streambackup.coherency.filed_lines import check_filed_lines
 from streambackup.coherency.journals import check_journals
 from streambackup.coherency.named_blobs import NamedBlobs
 from streambackup.domain.finding import Finding, FindingClass
@@ -61,6 +61,7 @@ def check_store(root: Path, progress: Progress = lambda _what, _count: None) -> 
     findings: list[Finding] = []
     with NamedBlobs() as named:
         findings += check_journals(reader)
+        findings += check_filed_lines(reader)
         findings += _check_accounts(reader, named, counts, progress)
         findings += _check_blobs(root, named, counts, progress)
         findings += _check_orphans(reader)

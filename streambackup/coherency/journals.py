@@ -1,5 +1,5 @@
-"""Checking journals: every frame of every segment, the cover they make, and what is not
-filed yet.
+"""Checking journals: every frame of every segment, the cover they make,
+and what is not filed yet.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Which blobs are named by whom, kept on disk while a check runs, so that memory does not
-grow with the store.
+"""Which blobs are named by whom, kept on disk while a check runs,
+so that memory does not grow with the store.
 """
 
 from __future__ import annotations

@@ -113,8 +113,9 @@ def _is_behind(place: Position, end: Position) -> bool:
 
 
 def _ends_runs(element: Entry | PartitionEvent) -> bool:
-    """Whether no run of the account goes on behind *element*. A plain delete ends its item's
-    only.
+    """Whether no run of the account goes on behind *element*.
+
+    A plain delete ends its item's only.
     """
     if isinstance(element, PartitionEvent):
         return element.kind is not PartitionEventKind.QUARANTINE
@@ -211,8 +212,8 @@ class AccountFold:
             self._close(name)
 
     def _close(self, name: str) -> None:
-        """A chain of neighbours is complete: drop what was folded before, hand the rest to
-        the item.
+        """A chain of neighbours is complete: drop what was folded before,
+        hand the rest to the item.
         """
         run = self._open.pop(name, None)
         if run is None:
@@ -241,8 +242,8 @@ class AccountFold:
             self._item(entry.item).note_without_effect(members)
 
     def _is_at(self, name: str, after: TransactionId | str | None) -> bool:
-        """Whether a precondition is true here: the item's last transaction, or that it was never
-        seen.
+        """Whether a precondition is true here: the item's last transaction,
+        or that it was never seen.
         """
         item = self._items.get(name)
         if after == NEVER_SEEN:
@@ -297,8 +298,8 @@ class AccountFold:
         return item
 
     def _unfolded(self, entry: Entry, members: list[Member]) -> list[Member]:
-        """Those of *members* not folded before; an id seen with other content is kept and
-        reported.
+        """Those of *members* not folded before;
+        an id seen with other content is kept and reported.
         """
         fresh = []
         for member in members:

@@ -15,8 +15,8 @@ class ItemState(msgspec.Struct, frozen=True, kw_only=True):
     """An item from ``start_ms`` until ``end_ms`` (exclusive; None: until now).
 
     A deleted state keeps what the item was before. A late one arrived behind its successor: it was
-    never current
-    and has no length. ``transactions`` are all that led to exactly this state, in stream order.
+    never current and has no length. ``transactions`` are all that led to exactly this state, in
+    stream order.
     """
 
     start_ms: int

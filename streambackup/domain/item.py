@@ -1,9 +1,8 @@
 """What a state of each kind of item holds.
 
 A state is the item's full picture after a transaction, content apart. Unknown fields are kept as
-they came;
-these types say what the known ones mean. Times are ms since the epoch, ``folder`` and ``parent``
-are item ids.
+they came; these types say what the known ones mean. Times are ms since the epoch, ``folder`` and
+``parent`` are item ids.
 """
 
 from __future__ import annotations
@@ -48,8 +47,9 @@ class ContactGroupState(msgspec.Struct, kw_only=True):
 
 
 class FolderState(msgspec.Struct, kw_only=True):
-    """A folder. ``parent`` is None at the top; ``use`` is its special use (``inbox``, ``sent``,
-    ``trash``, ...).
+    """A folder.
+
+    ``parent`` is None at the top; ``use`` is its special use (``inbox``, ``sent``, ``trash``, ...).
     """
 
     name: str
@@ -91,8 +91,9 @@ class DocumentState(msgspec.Struct, kw_only=True):
 
 
 class AccountState(msgspec.Struct, kw_only=True):
-    """An account: everything needed to make it again. ``password_hash`` as the directory
-    keeps it.
+    """An account: everything needed to make it again.
+
+    ``password_hash`` as the directory keeps it.
     """
 
     address: str

@@ -31,8 +31,9 @@ class Run:
 
 
 class _Judged(msgspec.Struct, frozen=True):
-    """A run, or a delete, that is done: what it is in the history is decided. ``place`` is its
-    first member's.
+    """A run, or a delete, that is done: what it is in the history is decided.
+
+    ``place`` is its first member's.
     """
 
     place: Position
@@ -88,8 +89,8 @@ class ItemFold:
         return None if self._current is None else self._current.ids[-1]
 
     def late_of(self, members: list[Member]) -> set[Member]:
-        """Those of *members* that came below the highest number folded for this item, each
-        noted.
+        """Those of *members* that came below the highest number folded for this item,
+        each noted.
         """
         late = set()
         for member in members:
@@ -105,8 +106,8 @@ class ItemFold:
         self.late_of(members)
 
     def take(self, entry: Entry, members: list[Member], late: set[Member]) -> None:
-        """Fold the *members* of a chain that were not folded before; *late* are those that
-        came too late.
+        """Fold the *members* of a chain that were not folded before;
+        *late* are those that came too late.
         """
         pending = self._pending
         if pending is not None and continues(
@@ -159,8 +160,8 @@ class ItemFold:
             self._current = judged
 
     def _place(self, entry: Entry, shown: Entry | _Judged) -> Position | None:
-        """Where the bus holds the content: as said, or where the same digest was the time
-        before.
+        """Where the bus holds the content: as said,
+        or where the same digest was the time before.
         """
         if entry.content is not None or self._current is None:
             return shown.content

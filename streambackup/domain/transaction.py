@@ -42,8 +42,8 @@ Generation = Annotated[
         extra_json_schema={"pattern": GENERATION_PATTERN},
     ),
 ]
-"""Patterns are in the JSON Schema and checked by the codec, not by the decoder: its own cost a
-microsecond an event.
+"""Patterns are in the JSON Schema and checked by the codec, not by the decoder:
+its own cost a microsecond an event.
 """
 
 

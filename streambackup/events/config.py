@@ -1,5 +1,5 @@
-"""What stands in ``streambackup.config``, a compacted topic: the generations, and whose
-backup is the primary.
+"""What stands in ``streambackup.config``, a compacted topic: the generations,
+and whose backup is the primary.
 """
 
 from __future__ import annotations

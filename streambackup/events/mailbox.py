@@ -89,8 +89,9 @@ class MarkerKind(StrEnum):
 class Event(
     msgspec.Struct, kw_only=True, frozen=True, gc=False, omit_defaults=True, tag_field="event"
 ):
-    """What all events share. ``generation`` is the id of the topics it was meant for, stamped by
-    our own sources.
+    """What all events share.
+
+    ``generation`` is the id of the topics it was meant for, stamped by our own sources.
     """
 
     schema: Annotated[int, Meta(ge=1, le=SCHEMA, description="Version of this contract.")]
@@ -156,8 +157,8 @@ class AccountDelete(
 
 
 class Marker(Event, kw_only=True, frozen=True, gc=False, omit_defaults=True, tag="marker"):
-    """A point in the stream that ends every run: of one account, or without one, of the whole
-    partition.
+    """A point in the stream that ends every run: of one account, or without one,
+    of the whole partition.
     """
 
     kind: MarkerKind

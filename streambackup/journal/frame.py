@@ -68,8 +68,9 @@ class Bytes(Protocol):
 
 
 class Damage(NamedTuple):
-    """Bytes that are no valid frame. A torn tail has nothing valid behind it; anything else
-    is damage.
+    """Bytes that are no valid frame.
+
+    A torn tail has nothing valid behind it; anything else is damage.
     """
 
     start: int

@@ -1,8 +1,8 @@
 """A line: one run as readers meet it, from a frame or from an account log.
 
 It is the run's last event in full, where and when it was published, and of the events before it
-what the fold
-needs. Account logs hold lines as JSON, so that a person with ``grep`` and ``jq`` can read a backup.
+what the fold needs. Account logs hold lines as JSON, so that a person with ``grep`` and ``jq`` can
+read a backup.
 """
 
 from __future__ import annotations

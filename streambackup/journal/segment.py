@@ -1,5 +1,5 @@
-"""Segments: the files of a partition's journal, one sequence of them per epoch, written by
-nobody else.
+"""Segments: the files of a partition's journal, one sequence of them per epoch,
+written by nobody else.
 """
 
 from __future__ import annotations
@@ -77,8 +77,9 @@ class PartitionPath(NamedTuple):
 
 
 class SegmentWriter:
-    """Appends frames to the segments of one epoch of one partition. Blocking; one thread at
-    a time.
+    """Appends frames to the segments of one epoch of one partition.
+
+    Blocking; one thread at a time.
     """
 
     def __init__(self, path: PartitionPath, disk: Disk, opened: EpochOpened) -> None:
@@ -123,8 +124,8 @@ class SegmentWriter:
             raise
 
     def _open(self, first: int, before: LastRecord) -> AppendFile:
-        """Open the next segment; one that would have the same name, as nothing was covered since it
-        was sealed, goes on.
+        """Open the next segment; one that would have the same name,
+        as nothing was covered since it was sealed, goes on.
         """
         name = SegmentName(self.epoch, first)
         path = self._path.path_of(name)
@@ -156,8 +157,9 @@ class SegmentWriter:
         return file
 
     def seal(self) -> SegmentName | None:
-        """Close the open segment; what comes next goes into a new one. Returns its name, if
-        one was open.
+        """Close the open segment; what comes next goes into a new one.
+
+        Returns its name, if one was open.
         """
         if self._file is None:
             return None

@@ -1,8 +1,7 @@
 """The union: each offset of a generation once, from any epoch that has it.
 
 Readers never choose between epochs. Where frames of several epochs overlap, records win over
-quarantines, and a
-gap counts only for offsets that no epoch has.
+quarantines, and a gap counts only for offsets that no epoch has.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ class PlacedFrame(NamedTuple):
 
 
 class OpenedSegment(NamedTuple):
-    """A segment that can be read whatever happens to its name; what is appended later is not
-    seen.
+    """A segment that can be read whatever happens to its name;
+    what is appended later is not seen.
     """
 
     name: SegmentName
@@ -40,8 +39,8 @@ class OpenedSegment(NamedTuple):
 
 
 def needed(segments: Sequence[SegmentName], floor: int) -> list[SegmentName]:
-    """The segments that may cover offsets at or behind *floor*: those whose successor
-    begins behind it.
+    """The segments that may cover offsets at or behind *floor*:
+    those whose successor begins behind it.
     """
     kept = []
     for at, segment in enumerate(segments):
@@ -52,8 +51,9 @@ def needed(segments: Sequence[SegmentName], floor: int) -> list[SegmentName]:
 
 
 def open_segments(path: PartitionPath, floor: int) -> list[OpenedSegment]:
-    """Open the segments that hold anything at or behind *floor*. One deleted meanwhile has
-    been filed.
+    """Open the segments that hold anything at or behind *floor*.
+
+    One deleted meanwhile has been filed.
     """
     segments = path.segments()
     opened = []

@@ -2,8 +2,7 @@
 segments.
 
 Each filer's epoch has a file of its own, which only grows; readers take the union. A line ends with
-the CRC-32C
-of what stands before it (docs/format.md, "Account logs").
+the CRC-32C of what stands before it (docs/format.md, "Account logs").
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ _decode_event = msgspec.json.Decoder(PartitionEvent).decode
 
 
 def path_name(id: str) -> str:
-    """A file name for *id* that no id can escape with: percent-encoded, or its hash when
-    that is too long.
+    """A file name for *id* that no id can escape with: percent-encoded,
+    or its hash when that is too long.
     """
     name = quote(id, safe="@+-_=,")
     if name[0] in ".~":

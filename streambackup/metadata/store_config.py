@@ -14,8 +14,9 @@ FORMAT = 1
 
 
 class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Written once by ``init``. ``moment_ms`` and ``ignored_attributes`` decide what
-    histories look like.
+    """Written once by ``init``.
+
+    ``moment_ms`` and ``ignored_attributes`` decide what histories look like.
     """
 
     store: str

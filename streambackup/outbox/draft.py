@@ -143,8 +143,8 @@ class Draft:
 def contents_needed(
     observations: Sequence[Observation], said: Mapping[Key, Said] | None
 ) -> list[int]:
-    """Which of *observations* need their content on the bus anew: their item's digest just before
-    was another.
+    """Which of *observations* need their content on the bus anew:
+    their item's digest just before was another.
     """
     digests = {key: known.digest for key, known in (said or {}).items()}
     needed = []

@@ -1,4 +1,5 @@
 """``account_info``: an account's own history as a JSON array, for people and plain tools.
+
 Never read back.
 """
 

@@ -27,8 +27,7 @@ class Contents:
     """The contents of a store, as its reader sees them; blocking.
 
     A partition's position is read before a blob is looked for: a blob that is absent although the
-    position went
-    past it did not arrive in between.
+    position went past it did not arrive in between.
     """
 
     def __init__(self, reader: StoreReader) -> None:
@@ -37,8 +36,8 @@ class Contents:
         self._covers: dict[tuple[str, int], Cover] = {}
 
     def standing(self, state: ItemState) -> Standing:
-        """Whether the content that *state* names is stored, pending or missing; none where
-        it names none.
+        """Whether the content that *state* names is stored, pending or missing;
+        none where it names none.
         """
         if state.digest is None:
             return Standing.NONE

@@ -79,8 +79,8 @@ def root_of(hashes: Iterator[tuple[str, bytes]]) -> str:
 
 
 def first_difference(a: StoreReader, b: StoreReader) -> Difference | None:
-    """The first account, item and transaction in which two stores differ; None where they
-    are equal.
+    """The first account, item and transaction in which two stores differ;
+    None where they are equal.
     """
     hashes_a, hashes_b = dict(account_hashes(a)), dict(account_hashes(b))
     for account in sorted(hashes_a.keys() | hashes_b.keys()):

@@ -1,5 +1,7 @@
-"""Finding items without knowing their ids: by folder, sender, subject, date, or when they were
-deleted. Pure.
+"""Finding items without knowing their ids:
+by folder, sender, subject, date, or when they were deleted.
+
+Pure.
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ class StoreReader:
         return history
 
     def examine(self, account: str, *, until: TransactionId | None = None) -> AccountHistory:
-        """As ``history``, but for an account of which nothing readable is left, its
-        findings alone.
+        """As ``history``, but for an account of which nothing readable is left,
+        its findings alone.
         """
         findings: list[Finding] = []
         history = fold(

@@ -1,5 +1,5 @@
-"""The tail of a partition: what is journalled and not filed yet, opened before any account
-log is read.
+"""The tail of a partition: what is journalled and not filed yet,
+opened before any account log is read.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The account worker: transactions from the bus into the journal, and from there into account logs.
 
 decode -> coalesce -> one journal append and one sync per partition and batch -> acknowledge. The
-position is
-inside the append; what the bus is told only feeds lag displays.
+position is inside the append; what the bus is told only feeds lag displays.
 """
 
 from __future__ import annotations
@@ -101,8 +100,8 @@ class AccountWorker:
         return outcomes
 
     def _append(self, turn: Turn, records: Sequence[Record]) -> str | None:
-        """Coalesce and journal a partition's batch; returns the generation of a record not
-        of this one.
+        """Coalesce and journal a partition's batch;
+        returns the generation of a record not of this one.
         """
         owner = turn.owner
         fresh = records
@@ -169,8 +168,8 @@ class AccountWorker:
             self._seal_and_file(state)
 
     def _is_due(self, state: _Open, now_ms: int) -> bool:
-        """Whether the open segment is big or old enough, or a predecessor left something
-        unfiled.
+        """Whether the open segment is big or old enough,
+        or a predecessor left something unfiled.
         """
         owner = state.turn.owner
         if owner.segment_bytes >= self._settings.segment_bytes:

@@ -1,5 +1,5 @@
-"""One partition of ``mailbox.blobs`` in this worker's hands: uploads on their way, and what
-a batch did.
+"""One partition of ``mailbox.blobs`` in this worker's hands: uploads on their way,
+and what a batch did.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ class PartitionSettings(Protocol):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """A complete upload. A small one has its ``content``; a big one its file and the digest
-    it has.
+    """A complete upload.
+
+    A small one has its ``content``; a big one its file and the digest it has.
     """
 
     digest: str
@@ -64,8 +65,8 @@ class PendingUpload(msgspec.Struct, frozen=True):
 
 
 class LateUpload(msgspec.Struct, frozen=True):
-    """An upload to be read again from ``first`` to ``end``; it holds the position at
-    ``held_from``.
+    """An upload to be read again from ``first`` to ``end``;
+    it holds the position at ``held_from``.
     """
 
     key: Key
@@ -193,8 +194,8 @@ class BlobPartition:
         ]
 
     def read_again(self, late: LateUpload, records: Sequence[Record]) -> bool:
-        """Take the upload's chunks among *records*; False once it is complete or cannot
-        become so.
+        """Take the upload's chunks among *records*;
+        False once it is complete or cannot become so.
         """
         waiting = self._uploads.get(late.key)
         if waiting is not None and waiting.behind is not None:
@@ -247,8 +248,8 @@ class BlobPartition:
             self._uploads.pop(key).drop(self.writer)
 
     def refuse(self, finished: Finished, reason: str) -> None:
-        """The content is not what its key says: its last chunk goes to the quarantine, the
-        rest is dropped.
+        """The content is not what its key says: its last chunk goes to the quarantine,
+        the rest is dropped.
         """
         if finished.path is not None:
             self.writer.discard(finished.path)

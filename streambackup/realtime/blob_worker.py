@@ -46,8 +46,8 @@ class BlobWorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Encoded(msgspec.Struct, frozen=True):
-    """A finished upload in its stored form; ``wrong`` is the digest it has where that is
-    another.
+    """A finished upload in its stored form;
+    ``wrong`` is the digest it has where that is another.
     """
 
     finished: Finished

@@ -57,8 +57,8 @@ class _Account:
 
 
 class _Run:
-    """Records that share a row: the place of the first, the event of the last, and those before
-    it.
+    """Records that share a row: the place of the first, the event of the last,
+    and those before it.
     """
 
     __slots__ = ("earlier", "event", "first")

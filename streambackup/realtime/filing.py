@@ -1,8 +1,7 @@
 """Filing: sealed journal segments become lines in account logs, then a mark says how far.
 
 A pure function of the union: filing again, by the same owner or the next, writes lines that readers
-have already
-and drop. Runs in a process of its own, because it is as much work as journalling.
+have already and drop. Runs in a process of its own, because it is as much work as journalling.
 """
 
 from __future__ import annotations
@@ -36,8 +35,9 @@ log = structlog.get_logger()
 
 
 class FilingRequest(msgspec.Struct, frozen=True):
-    """File a partition's union up to ``end``, which the requester has sealed. ``mark`` is
-    what to say then.
+    """File a partition's union up to ``end``, which the requester has sealed.
+
+    ``mark`` is what to say then.
     """
 
     root: Path
@@ -160,8 +160,8 @@ def file_partition(request: FilingRequest, disk: Disk) -> Filed:
 
 
 def _append(request: FilingRequest, account: str, lines: list[bytes], disk: Disk) -> list[Path]:
-    """Append an account's lines to the epoch's own file; returns every path that has to be
-    synced.
+    """Append an account's lines to the epoch's own file;
+    returns every path that has to be synced.
     """
     directory = account_directory(request.root, account)
     written = disk.make_directories(directory)

@@ -1,5 +1,5 @@
-"""Retiring: segments that were filed long enough ago are deleted; from then on the account
-logs are the record.
+"""Retiring: segments that were filed long enough ago are deleted;
+from then on the account logs are the record.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from streambackup.runtime.disk import Disk
 
 
 class Retiring:
-    """Watches a partition's segments on behalf of the owner whose epoch is *own*; a restart begins
-    every wait anew.
+    """Watches a partition's segments on behalf of the owner whose epoch is *own*;
+    a restart begins every wait anew.
     """
 
     def __init__(self, path: PartitionPath, disk: Disk, own: EpochName) -> None:
@@ -26,6 +26,7 @@ class Retiring:
 
     def retire(self, filed_to: int, now_ms: int, retention_ms: int) -> list[Path]:
         """Delete the segments whose last frame a mark has covered for *retention_ms*.
+
         Returns their paths.
         """
         deleted = []
@@ -57,8 +58,9 @@ class Retiring:
                 self._ends[segment] = self._last_frame_end(segment)
 
     def _last_frame_end(self, segment: SegmentName) -> int:
-        """Where a segment's frames end. Whoever still appends to it repeats what the owner reads
-        from the bus itself.
+        """Where a segment's frames end.
+
+        Whoever still appends to it repeats what the owner reads from the bus itself.
         """
         end = segment.first
         with contextlib.suppress(FileNotFoundError):

@@ -1,8 +1,7 @@
 """The loop that both workers share: own partitions, fetch, hand batches to a thread, acknowledge.
 
 One batch is being made durable while the next is fetched; nothing more is held. What a worker does
-with a batch
-is its handler's affair.
+with a batch is its handler's affair.
 """
 
 from __future__ import annotations
@@ -59,8 +58,8 @@ class Wait(NamedTuple):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Why a turn has to begin anew: the next record is of another generation, or the disk
-    is full.
+    """Why a turn has to begin anew: the next record is of another generation,
+    or the disk is full.
     """
 
     turn: Turn
@@ -252,8 +251,8 @@ class StreamWorker:
     async def _end(
         self, consumer: Consumer, turn: Turn, after_s: float, *, foreign: str | None = None
     ) -> None:
-        """End a turn that is not over already; the next one at its partition may begin
-        *after_s* seconds.
+        """End a turn that is not over already;
+        the next one at its partition may begin *after_s* seconds.
         """
         tp = turn.tp
         if self._turns.get(tp) is not turn:

@@ -49,8 +49,9 @@ class Start(msgspec.Struct, frozen=True):
 
 
 def decide(cover: Cover, bounds: Bounds, again: LastRecord | None) -> Start:
-    """Where to go on. *again* is the last covered record as the bus has it now; None where
-    it has none there.
+    """Where to go on.
+
+    *again* is the last covered record as the bus has it now; None where it has none there.
     """
     if cover.end > bounds.end:
         reason = f"the journal reaches {cover.end}, the topic only {bounds.end}"

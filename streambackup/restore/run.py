@@ -224,8 +224,9 @@ class RestoreRun:
         self._id_map.append(lines)
 
     def _skip(self, planned: PlannedItem, name: str) -> None:
-        """It was restored earlier. What its owner changed since is the owner's; its content, if
-        asked, is compared.
+        """It was restored earlier.
+
+        What its owner changed since is the owner's; its content, if asked, is compared.
         """
         if not self._differs(planned, Placed(name)):
             self._counts["skipped"] += 1

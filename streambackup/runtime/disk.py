@@ -1,8 +1,7 @@
 """The file system, as far as durability goes: everything that a crash may undo passes through here.
 
 All calls block; callers hand them to threads a batch at a time. ``testing/lossy_disk.py`` is a Disk
-that
-forgets what was not synced.
+that forgets what was not synced.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system says about *path* into our errors; a missing file stays
-    FileNotFoundError.
+    """Turn what the operating system says about *path* into our errors;
+    a missing file stays FileNotFoundError.
     """
     try:
         yield
@@ -67,8 +66,9 @@ class Disk:
     """The real file system."""
 
     def create(self, path: Path) -> AppendFile:
-        """A new file, which must not exist yet. Its name is durable after ``sync_directory`` of its
-        parent.
+        """A new file, which must not exist yet.
+
+        Its name is durable after ``sync_directory`` of its parent.
         """
         return self._open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
 
@@ -97,8 +97,9 @@ class Disk:
             file.close()
 
     def make_directories(self, path: Path) -> list[Path]:
-        """*path* and its parents. Returns those that are new; durable once their parents
-        are synced.
+        """*path* and its parents.
+
+        Returns those that are new; durable once their parents are synced.
         """
         missing = []
         while not path.is_dir():

@@ -1,5 +1,5 @@
-"""Topics and their generation: making them, finding them again, and refusing those that
-would lose data.
+"""Topics and their generation: making them, finding them again,
+and refusing those that would lose data.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ READ_BYTES = 1024 * 1024
 
 
 class Published(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of a line: the id of its transaction (a marker has none), or why it was
-    refused.
+    """What became of a line: the id of its transaction (a marker has none),
+    or why it was refused.
     """
 
     line: int
@@ -50,8 +50,9 @@ class _Ready(NamedTuple):
 
 
 class Publisher:
-    """Publishes lines, which name files in *folder*. Short ones get their ids from the sender's
-    outbox.
+    """Publishes lines, which name files in *folder*.
+
+    Short ones get their ids from the sender's outbox.
     """
 
     def __init__(self, sender: Sender, *, folder: Path, clock: Clock) -> None:

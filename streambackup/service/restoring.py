@@ -1,5 +1,5 @@
-"""Restores put together: the store's reader, content that may still be on the bus, a target, and
-the id map beside it.
+"""Restores put together: the store's reader, content that may still be on the bus, a target,
+and the id map beside it.
 """
 
 from __future__ import annotations

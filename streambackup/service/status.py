@@ -136,8 +136,8 @@ def _partition(tp: TopicPartition, position: int, end: int) -> PartitionStatus:
 
 
 def _stored(home: StoreHome, generation: Generation) -> tuple[int, int, tuple[int, int, int]]:
-    """Publish time of the last durable transaction, accounts filed, and what the digest
-    indexes count.
+    """Publish time of the last durable transaction, accounts filed,
+    and what the digest indexes count.
     """
     last_ms = max(
         find_cover(

@@ -84,8 +84,9 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
 async def open_stream(
     settings: Settings, home: StoreHome, clock: Clock
 ) -> AsyncIterator[tuple[Bus, Generation]]:
-    """The bus and its open generation, checked to be this store's. The embedded bus makes
-    its own topics.
+    """The bus and its open generation, checked to be this store's.
+
+    The embedded bus makes its own topics.
     """
     bus = open_bus(settings, clock)
     try:

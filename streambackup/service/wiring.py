@@ -63,8 +63,9 @@ class Sender(NamedTuple):
 async def open_outbox(
     state: Path, source: str, *, bus: Bus, generation: Generation, sole_writer: bool
 ) -> AsyncIterator[Sender]:
-    """The outbox of *source* on this node, and a producer of its own. Raises what
-    ``Outbox`` does.
+    """The outbox of *source* on this node, and a producer of its own.
+
+    Raises what ``Outbox`` does.
     """
     topics = Topics(
         generation=generation.generation,

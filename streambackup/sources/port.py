@@ -1,8 +1,7 @@
 """Sources: where changes come from. A source says what it saw; it never sees the bus.
 
 The outbox turns observations into transactions and keeps, in the same commit, what the source wants
-to remember
-(its *memory*): so what was seen has effect exactly once, whenever the process dies.
+to remember (its *memory*): so what was seen has effect exactly once, whenever the process dies.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ class Content(msgspec.Struct, frozen=True):
     from.
 
     The file may be gone by the time the outbox reads it; the outbox then drops the observation, and
-    the source,
-    whose memory did not change, sees the difference again.
+    the source, whose memory did not change, sees the difference again.
     """
 
     digest: str
@@ -35,10 +33,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     the change.
 
     ``operation`` "folder-delete" stands behind the deletes of what was in the folder; "account-
-    delete" behind all.
-    ``remember`` holds the memory that goes with it: key to value, or to None to forget. It may be
-    empty of
-    everything else (``operation`` None) when only the memory changes.
+    delete" behind all. ``remember`` holds the memory that goes with it: key to value, or to None to
+    forget. It may be empty of everything else (``operation`` None) when only the memory changes.
     """
 
     account: str
@@ -52,8 +48,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Memory(Protocol):
-    """What a source remembered with the observations that are safe in the outbox. Blocking; call it
-    in threads.
+    """What a source remembered with the observations that are safe in the outbox.
+
+    Blocking; call it in threads.
     """
 
     def get(self, account: str, keys: Sequence[str]) -> dict[str, bytes]:

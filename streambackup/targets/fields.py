@@ -16,8 +16,8 @@ _TOLD_BY_CONTENT = {
 
 
 def left_out(item: RestoredItem, kept: Collection[str]) -> tuple[str, ...]:
-    """The fields that *item* has and that neither its content nor its folder tells, *kept* ones
-    apart.
+    """The fields that *item* has and that neither its content nor its folder tells,
+    *kept* ones apart.
     """
     told = _TOLD_BY_CONTENT.get(item.type, frozenset()) | {"folder", *kept}
     return tuple(

@@ -12,8 +12,8 @@ from streambackup.errors import NoSpaceError, StoreError, TargetError
 from streambackup.runtime.disk import Disk
 
 _SYNCED_ONE_BY_ONE_MAX = 4
-"""Up to so many files are synced each; more of them together with all that the file system holds
-back.
+"""Up to so many files are synced each;
+more of them together with all that the file system holds back.
 """
 
 
@@ -61,8 +61,8 @@ class Staging:
     def add(
         self, aside: Path, final: Path, data: bytes, *, owner: tuple[int, int] | None = None
     ) -> None:
-        """Write *data* to *aside*, on the file system of *final*; a dead writer's leftover there is
-        replaced.
+        """Write *data* to *aside*, on the file system of *final*;
+        a dead writer's leftover there is replaced.
         """
         with contextlib.suppress(FileNotFoundError):
             self._disk.unlink(aside)

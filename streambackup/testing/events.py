@@ -1,5 +1,5 @@
-"""Builders of events and of the records that carry them, with everything that a test does not care
-about filled in.
+"""Builders of events and of the records that carry them,
+with everything that a test does not care about filled in.
 """
 
 from __future__ import annotations

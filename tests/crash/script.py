@@ -46,8 +46,8 @@ BATCH_RECORDS_MAX = 7
 
 
 async def prepare(root: Path) -> None:
-    """A store, topics, and on them messages, flag changes, a delete, a damaged record and
-    contents.
+    """A store, topics, and on them messages, flag changes, a delete,
+    a damaged record and contents.
     """
     Disk().ensure_directories(root)
     config = StoreConfig(store=STORE, created_ms=0)

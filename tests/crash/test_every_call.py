@@ -1,5 +1,5 @@
-"""The workers' process is killed at its n-th write, sync and rename, for every n; whoever
-starts next mends it.
+"""The workers' process is killed at its n-th write, sync and rename, for every n;
+whoever starts next mends it.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def killed_at(call: str, n: int, template: Path, root: Path) -> bool:
 
 
 def mend_and_compare(root: Path, undisturbed: str) -> None:
-    """What is left has no fault; a restart finishes the work, and the result is the
-    undisturbed one.
+    """What is left has no fault; a restart finishes the work,
+    and the result is the undisturbed one.
     """
     left = check_store(root)
     assert [finding for finding in left.findings if finding.is_fault] == []

@@ -26,8 +26,8 @@ def everything_in(root: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_sample() -> None:
-    """Without an argument: a living sample, a mail deleted and brought back, a check
-    without fault.
+    """Without an argument: a living sample, a mail deleted and brought back,
+    a check without fault.
     """
     done = quickstart()
 

@@ -22,8 +22,8 @@ ACCOUNT = "ann"
 
 
 class LossyWatcher(Watcher):
-    """Loses everything that has happened whenever ``loses`` is set, and says so, as a kernel whose
-    queue overflowed.
+    """Loses everything that has happened whenever ``loses`` is set, and says so,
+    as a kernel whose queue overflowed.
     """
 
     loses = False

@@ -28,8 +28,9 @@ class Watching:
         self._news = asyncio.Condition()
 
     async def until(self, holds: Callable[[], object]) -> None:
-        """Wait until *holds*, looking after every batch. Raises TimeoutError if that never
-        comes.
+        """Wait until *holds*, looking after every batch.
+
+        Raises TimeoutError if that never comes.
         """
         async with asyncio.timeout(NEVER_S), self._news:
             await self._news.wait_for(lambda: bool(holds()))

@@ -1,5 +1,5 @@
-"""The traces that break weaker rules about blobs: when to look, and what an upload given up
-is owed.
+"""The traces that break weaker rules about blobs: when to look,
+and what an upload given up is owed.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def state_of(data: bytes, offset: int) -> ItemState:
 
 
 async def test_an_upload_given_up_is_read_again_when_its_rest_comes(rig: Rig) -> None:
-    """Breaks "give a slow upload up for good": its last chunk comes later, and all of it is
-    there.
+    """Breaks "give a slow upload up for good": its last chunk comes later,
+    and all of it is there.
     """
     slow, other = b"slow upload", b"x" * (2 * GIVE_UP_BYTES)
     await rig.publish(slow, "slow", (0, 4), (4, 8))
@@ -167,8 +167,8 @@ async def test_a_late_chunk_of_content_that_is_stored_is_only_met(rig: Rig) -> N
 
 
 async def test_the_position_is_read_before_the_blob_is_looked_for(rig: Rig) -> None:
-    """Breaks "look for the blob, then read the position": what is stored in between looks
-    missing.
+    """Breaks "look for the blob, then read the position":
+    what is stored in between looks missing.
     """
     data = b"arrives while somebody asks"
     offset = await rig.publish(data, "u", (0, len(data)))

@@ -45,8 +45,8 @@ class Block(NamedTuple):
 
 
 def row_id(partition: int, offset: int) -> int:
-    """The row of the block that ends at *offset*: rows stand in the order of partitions, then
-    offsets.
+    """The row of the block that ends at *offset*: rows stand in the order of partitions,
+    then offsets.
     """
     return partition << _OFFSET_BITS | offset
 

@@ -1,5 +1,5 @@
-"""The asynchronous side of the embedded bus: everything that blocks goes to a thread, a batch at a
-time.
+"""The asynchronous side of the embedded bus: everything that blocks goes to a thread,
+a batch at a time.
 """
 
 from __future__ import annotations

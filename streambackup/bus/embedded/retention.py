@@ -60,8 +60,8 @@ def note_passed(database: sqlite3.Connection, now_ms: int) -> None:
 
 
 def forget(database: sqlite3.Connection, now_ms: int, limits: Limits) -> bool:
-    """Drop what was passed long enough ago, or first if there is too much; True if more is to
-    drop.
+    """Drop what was passed long enough ago, or first if there is too much;
+    True if more is to drop.
     """
     oldest = database.execute(
         "SELECT rowid, partition, next_offset, at_ms FROM passed ORDER BY at_ms, rowid LIMIT 1"

@@ -186,8 +186,9 @@ class TopicFile:
 
 
 def create_topic_file(folder: Path, spec: TopicSpec, disk: Disk) -> None:
-    """Write the empty topic, whole or not at all; durable on return. The caller holds the folder's
-    lock.
+    """Write the empty topic, whole or not at all; durable on return.
+
+    The caller holds the folder's lock.
     """
     path = folder / (spec.name + SUFFIX)
     fresh = folder / f".{spec.name}.new"

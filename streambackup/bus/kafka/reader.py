@@ -31,8 +31,9 @@ def new_consumer(settings: KafkaSettings, *, group: str | None) -> AIOKafkaConsu
 
 
 async def stop_consumer(client: AIOKafkaConsumer) -> None:
-    """Close it. While the brokers are away, aiokafka's own ``stop`` ends half-way, cancelled by
-    itself.
+    """Close it.
+
+    While the brokers are away, aiokafka's own ``stop`` ends half-way, cancelled by itself.
     """
     task = asyncio.current_task()
     assert task is not None

@@ -1,5 +1,5 @@
-"""The few header fields that a message's state shows, read leniently: garbage is shown, not
-refused.
+"""The few header fields that a message's state shows, read leniently: garbage is shown,
+not refused.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def _time_ms(value: str) -> int | None:
 
 
 def _leniently(parse: Callable[[A], B], value: A) -> B | None:
-    """None where *parse* fails: the library's parsers do, in many ways, on mail that nobody should
-    have sent.
+    """None where *parse* fails: the library's parsers do, in many ways,
+    on mail that nobody should have sent.
     """
     try:
         return parse(value)

@@ -73,8 +73,7 @@ class Messages:
         self, notebook: Notebook, opened: OpenFolders, files: Sequence[Names], *, listed: bool
     ) -> tuple[list[Observation], list[str]]:
         """What is new of *files*, and the keys of those that are not there, or went or changed
-        while
-        they were read.
+        while they were read.
 
         A message may have two names for a while: one that was just *listed* does not take the place
         of the one remembered as long as that is there too.
@@ -277,8 +276,8 @@ class Messages:
 def _place(
     notebook: Notebook, opened: OpenFolders, key: str, message: Message
 ) -> tuple[Message, dict[str, bytes | None]]:
-    """Give *message*, unknown under *key*, its item: the one that its file had elsewhere, or a new
-    one.
+    """Give *message*, unknown under *key*, its item: the one that its file had elsewhere,
+    or a new one.
     """
     before = _left_by(notebook, opened, key, message)
     if before is None:
@@ -295,8 +294,8 @@ def _place(
 def _left_by(
     notebook: Notebook, opened: OpenFolders, key: str, message: Message
 ) -> tuple[str, str] | None:
-    """Where the same file was before it came to *key*, and its item; None if it is a copy,
-    or new.
+    """Where the same file was before it came to *key*, and its item;
+    None if it is a copy, or new.
     """
     pointer = notebook.get(inode_key(message.facts.inode))
     if pointer is None or (old_key := pointer.decode()) == key:

@@ -26,8 +26,8 @@ log = structlog.get_logger()
 
 READERS = 4
 SETTLE_S = 0.02
-"""What happens within this time is looked at together: a copy and the removal of the original are
-one move then.
+"""What happens within this time is looked at together:
+a copy and the removal of the original are one move then.
 """
 HALF_A_MOVE_S = 0.01
 COMPLAINTS_MAX = 100

@@ -125,8 +125,8 @@ def test_however_the_bus_fails_every_file_gets_a_place_where_its_content_is_whol
 
 
 def whole_at(producer: RecordingProducer, place: Position) -> bytes | None:
-    """The content that an owner of the partition knows whole after the record at *place*, whose
-    digest it has.
+    """The content that an owner of the partition knows whole after the record at *place*,
+    whose digest it has.
     """
     log = [
         r for r, p in producer.log if p.partition == place.partition and p.offset <= place.offset
