@@ -20,6 +20,7 @@ class FindingClass(StrEnum):
     DAMAGED_FRAME = "damaged-frame"
     DAMAGED_LINE = "damaged-line"
     MISSING_FRAMES = "missing-frames"
+    MISSING_LINES = "missing-lines"
     MISSING_BLOB = "missing-blob"
     DAMAGED_BLOB = "damaged-blob"
     ORPHANED_METADATA = "orphaned-metadata"
@@ -34,6 +35,7 @@ _FAULTS = frozenset(
         FindingClass.DAMAGED_FRAME,
         FindingClass.DAMAGED_LINE,
         FindingClass.MISSING_FRAMES,
+        FindingClass.MISSING_LINES,
         FindingClass.MISSING_BLOB,
         FindingClass.DAMAGED_BLOB,
         FindingClass.ORPHANED_METADATA,

@@ -132,6 +132,13 @@ def orphaned_metadata(root: Path) -> Path:
     return Path(shutil.copy(log, log.with_name(f"{number}-{'0' * 16}.jsonl")))
 
 
+def missing_lines(root: Path) -> Path:
+    """The first of Ann's, which names no content, is gone; a segment says it was filed."""
+    log = log_of(root, ANN)
+    log.write_bytes(log.read_bytes().partition(b"\n")[2])
+    return log.parent
+
+
 class Injected(NamedTuple):
     """Something wrong: what does it to a store, and the class that it has."""
 
@@ -147,6 +154,7 @@ CLASSES = [
     Injected(leftover_file, FindingClass.LEFTOVER_FILE, is_fault=False),
     Injected(damaged_frame, FindingClass.DAMAGED_FRAME, is_fault=True),
     Injected(damaged_line, FindingClass.DAMAGED_LINE, is_fault=True),
+    Injected(missing_lines, FindingClass.MISSING_LINES, is_fault=True),
     Injected(missing_blob, FindingClass.MISSING_BLOB, is_fault=True),
     Injected(damaged_blob, FindingClass.DAMAGED_BLOB, is_fault=True),
     Injected(orphaned_metadata, FindingClass.ORPHANED_METADATA, is_fault=True),
