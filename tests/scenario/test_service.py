@@ -67,7 +67,7 @@ def test_a_second_one_on_the_same_path_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_a_store_it_names_the_cure(tmp_path: Path) -> None:
-    assert "streambackup init" in Backup(tmp_path / "b").ask("run", code=3).errors
+    assert "streambackup init" in Backup(tmp_path / "b").ask("run", code=4).errors
 
 
 def test_the_path_of_another_store_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
