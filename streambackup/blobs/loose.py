@@ -11,7 +11,7 @@ from pathlib import Path
 
 from streambackup.blobs.compression import PIECE_BYTES, NotInFormError, decode_blob
 from streambackup.domain.digest import digest_name, is_digest
-from streambackup.errors import BlobDamagedError, BlobMissingError
+from streambackup.errors import BlobDamagedError, BlobMissingError, NoSpaceError
 from streambackup.runtime.disk import AppendFile, Disk, storage_errors
 
 INCOMING = "incoming"
@@ -112,19 +112,32 @@ class LooseWriter:
         """Make blobs durable under their digests: *small* in their stored form, *big* from
         ``open``.
 
-        Repeating it is harmless. Raises NoSpaceError and StoreError; what was written is left over
-        then.
+        Repeating it is harmless.
+
+        Raises:
+            NoSpaceError: what was written and is not in its place yet is taken away, *big* too.
+            StoreError: what was written is left over.
         """
         written = list(big)
-        for digest, data in small:
-            file = self.open()
-            try:
-                file.write(data)
-            finally:
-                file.close()
-            written.append((digest, file.path))
-        if not written:
-            return
+        try:
+            for digest, data in small:
+                self._write(digest, data, written)
+            if written:
+                self._put_in_place(written)
+        except NoSpaceError:
+            for _, path in written:
+                self.discard(path)
+            raise
+
+    def _write(self, digest: str, data: bytes, written: list[tuple[str, Path]]) -> None:
+        file = self.open()
+        written.append((digest, file.path))
+        try:
+            file.write(data)
+        finally:
+            file.close()
+
+    def _put_in_place(self, written: Sequence[tuple[str, Path]]) -> None:
         self._disk.sync_all(self._root, [path for _, path in written])
         renamed: list[Path] = []
         for digest, path in written:

@@ -283,6 +283,9 @@ class BlobPartition:
         """Drop what is unfinished: whoever comes next reads it again from its first chunk."""
         for assembly in self._uploads.values():
             assembly.drop(self.writer)
+        for finished in self._finished:
+            if finished.path is not None:
+                self.writer.discard(finished.path)
         self._uploads.clear()
         self.owner.seal()
         self.index.close()

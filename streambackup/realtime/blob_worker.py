@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -22,12 +23,14 @@ from streambackup.domain.digest import digest_name
 from streambackup.errors import NoSpaceError, PositionLostError
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.payload import Blobs, StoredBlob, encode_payload
+from streambackup.outbox.content import passes
 from streambackup.realtime.blob_partition import BlobPartition, Finished, PendingUpload
 from streambackup.realtime.blob_replay import replay_journal
 from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
+from streambackup.runtime.retry import keep_trying
 
 BLOBS = "mailbox.blobs"
 """The journal's name for the topic, whatever a generation calls it on the bus."""
@@ -176,7 +179,11 @@ class BlobWorker:
         for turn in turns:
             partition = self._open[turn]
             if partition.to_read_again():
-                outcomes += await self._catch_up(turn, partition)
+                try:
+                    outcomes += await self._catch_up(turn, partition)
+                except NoSpaceError as error:
+                    outcomes.append(Outcome(turn, full=error))
+                    continue
             full = turn.owner.segment_bytes >= self._settings.segment_bytes
             if full or now_ms - partition.began_ms >= self._settings.segment_age_ms:
                 turn.owner.seal()
@@ -188,8 +195,9 @@ class BlobWorker:
         for late in partition.to_read_again():
             at, going_on = late.first, True
             while going_on and at < late.end:
+                read = partial(self._bus.read, turn.tp, at, records_max=READ_AGAIN_RECORDS)
                 try:
-                    records = await self._bus.read(turn.tp, at, records_max=READ_AGAIN_RECORDS)
+                    records = await keep_trying(read, passing=passes, what="read an upload again")
                 except PositionLostError as lost:
                     at = max(at + 1, lost.begin)
                     continue
@@ -204,7 +212,7 @@ class BlobWorker:
     async def ended(self, turns: Collection[Turn], *, drained: bool) -> None:
         del drained  # A sealed blob journal leaves a successor nothing to do.
         for turn in turns:
-            self._open.pop(turn).close()
+            await asyncio.to_thread(self._open.pop(turn).close)
 
     def pending_uploads(self) -> list[PendingUpload]:
         """Uploads whose chunks have not all come, and where each holds its partition's position."""

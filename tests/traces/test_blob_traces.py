@@ -5,18 +5,18 @@ and what an upload given up is owed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from streambackup.blobs.loose import LooseBlobs
-from streambackup.bus.port import Outgoing
+from streambackup.bus.port import Outgoing, Record, TopicPartition
 from streambackup.domain.digest import digest_of
 from streambackup.domain.history import ItemState
 from streambackup.domain.transaction import Position
-from streambackup.errors import BlobMissingError, BlobPendingError
+from streambackup.errors import BlobMissingError, BlobPendingError, BusError
 from streambackup.events.blob import Chunk
 from streambackup.events.codec import encode_event
 from streambackup.journal.life import Life, write_life
@@ -46,10 +46,24 @@ LIFE = Life(
 )
 
 
+class LeavingBus(MemoryBus):
+    """Is away for the next so many times that more than one record is read outside a group."""
+
+    away = 0
+
+    async def read(
+        self, partition: TopicPartition, offset: int, *, records_max: int
+    ) -> Sequence[Record]:
+        if self.away and records_max > 1:
+            self.away -= 1
+            raise BusError("the brokers cannot be reached")
+        return await super().read(partition, offset, records_max=records_max)
+
+
 class Rig:
     """A blob worker on one partition of a bus in memory, run for as long as there is work."""
 
-    def __init__(self, root: Path, bus: MemoryBus, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, root: Path, bus: LeavingBus, threads: ThreadPoolExecutor) -> None:
         self.root = root
         self.bus = bus
         self._threads = threads
@@ -118,7 +132,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     (tmp_path / STORE_FILE).write_bytes(encode_store_config(config))
     (tmp_path / "state").mkdir()
     write_life(tmp_path, LIFE, Disk())
-    bus = MemoryBus(clock=SystemClock())
+    bus = LeavingBus(clock=SystemClock())
     await bus.create(topic_specs(1))
     with ThreadPoolExecutor(1) as threads:
         yield Rig(tmp_path, bus, threads)
@@ -150,6 +164,19 @@ async def test_an_upload_given_up_is_read_again_when_its_rest_comes(rig: Rig) ->
     await rig.publish(slow, "slow", (8, len(slow)))
     await rig.work()
 
+    assert LooseBlobs(rig.root).read(digest_of(slow)) == slow
+
+
+async def test_a_bus_that_is_away_while_an_upload_is_read_again_is_waited_for(rig: Rig) -> None:
+    slow, other = b"slow upload", b"x" * (2 * GIVE_UP_BYTES)
+    await rig.publish(slow, "slow", (0, 8))
+    await rig.publish(other, "other", (0, len(other)))
+    await rig.work()
+    await rig.publish(slow, "slow", (8, len(slow)))
+    rig.bus.away = 1
+    await rig.work()
+
+    assert rig.bus.away == 0
     assert LooseBlobs(rig.root).read(digest_of(slow)) == slow
 
 
