@@ -164,6 +164,18 @@ def test_the_checksum_covers_what_is_said_and_not_its_place() -> None:
     )
 
 
+def test_times_far_ahead_count_as_the_publish_time() -> None:
+    """Moments of a clock that is years ahead would join, or part, what was published together."""
+    ahead = 10**10
+    log = PartitionLog()
+    for number, time_ms in enumerate((ahead, ahead + 5_000, 0), 1):
+        log.add(flags(number, time_ms=time_ms), published_ms=TIME_MS)
+    log.add(flags(4, time_ms=ahead), published_ms=TIME_MS + 1_000)
+    found = coalesce(log.records, place=Place(0, 1, GENERATION), moment_ms=MOMENT_MS)
+
+    assert [len(row.earlier) for row in found.records.rows] == [2, 0]
+
+
 def test_an_empty_batch_is_nothing() -> None:
     found = batch()
 
