@@ -103,8 +103,8 @@ def test_the_numbers_of_the_formats_are_those_of_the_code() -> None:
     assert numbers("first 8 bytes of a segment") == [f"`{FILE_MAGIC.decode()[:-1]}\\n`"]
     assert numbers("frame kind") == [f"{min(FrameKind)} to {max(FrameKind)}"]
     assert numbers("`schema` in an event") == [str(SCHEMA)]
-    assert numbers("SQLite files in `state`") == ["1"]
-    assert digest_index.FORMAT == topic_file.FORMAT == 1
+    assert numbers("`blobs-*.sqlite` in `state`") == [str(digest_index.FORMAT)]
+    assert numbers("other SQLite files in `state`") == [str(topic_file.FORMAT)]
 
 
 def test_the_forms_of_blobs_begin_as_the_page_says() -> None:
