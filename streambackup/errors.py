@@ -4,7 +4,7 @@
       UsageError                        2   wrong command line, setting, id or time
         NotFoundError                   3   no such account, item, transaction or file
       StoreError                        4   the backup path is missing, foreign or damaged
-        NoStoreError                    4   the backup path is missing, foreign or damaged
+        NoStoreError                    4   no store was ever made there
         StoreBusyError                  5   another service works on this path
         NoSpaceError                    6   the disk is full; work resumes when there is space
         BlobMissingError               16   content that a state names is not in the store

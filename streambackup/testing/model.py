@@ -13,7 +13,6 @@ import msgspec
 
 from streambackup.bus.port import Record
 from streambackup.domain.entry import NEVER_SEEN, ItemType
-from streambackup.domain.history import AccountHistory
 from streambackup.domain.transaction import TransactionId
 from streambackup.errors import InvalidEventError
 from streambackup.events.codec import decode_mailbox_event
@@ -28,21 +27,9 @@ from streambackup.events.mailbox import (
     Put,
     Transaction,
 )
+from streambackup.testing.model_state import ModelState
 
 FIVE_MINUTES_MS = 300_000
-
-
-class ModelState(NamedTuple):
-    """One state of an item, in what a user can see of it."""
-
-    start_ms: int
-    end_ms: int | None
-    deleted: bool
-    late: bool
-    transactions: tuple[TransactionId, ...]
-    type: str
-    digest: str | None
-    state: dict[str, Any]
 
 
 class ModelAccount(NamedTuple):
@@ -120,26 +107,6 @@ def model_account(
         if groups:
             items[name] = _show(groups, ignored_attributes)
     return ModelAccount(items, model.doubts, model.missing(), model.conflicts)
-
-
-def seen_by_user(history: AccountHistory) -> dict[str, list[ModelState]]:
-    """What the fold made, in the model's words."""
-    return {
-        name: [
-            ModelState(
-                state.start_ms,
-                state.end_ms,
-                state.deleted,
-                state.late,
-                state.transactions,
-                state.type,
-                state.digest,
-                state.state,
-            )
-            for state in item.states
-        ]
-        for name, item in history.items.items()
-    }
 
 
 def _usable(records: Sequence[Record]) -> list[tuple[Record, MailboxEvent]]:

@@ -25,12 +25,8 @@ from streambackup.testing.epochs import (
 )
 from streambackup.testing.events import MOMENT_MS, TIME_MS
 from streambackup.testing.memory_bus import MemoryRecord
-from streambackup.testing.model import (
-    ModelAccount,
-    model_account,
-    model_accounts,
-    seen_by_user,
-)
+from streambackup.testing.model import ModelAccount, model_account, model_accounts
+from streambackup.testing.model_state import seen_by_user
 from tests.model.streams import IGNORED, Epoch, cuts, epochs, streams
 
 

@@ -26,7 +26,8 @@ from streambackup.realtime.retiring import Retiring
 from streambackup.testing.events import MOMENT_MS
 from streambackup.testing.lossy_disk import LossyDisk, PowerCutError
 from streambackup.testing.memory_bus import MemoryRecord
-from streambackup.testing.model import model_account, seen_by_user
+from streambackup.testing.model import model_account
+from streambackup.testing.model_state import seen_by_user
 from streambackup.testing.partition_store import PartitionStore
 from tests.model.streams import ACCOUNTS, IGNORED, cuts, streams
 
