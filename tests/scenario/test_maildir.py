@@ -15,7 +15,7 @@ from tests.support.backup import Backup
 from tests.support.recorded import recorded_folders, recorded_snapshot
 from tests.support.running import Running
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.timeout(180)]
 
 ANN = "ann@example.org"
 APART_MS = 150

@@ -15,7 +15,7 @@ from tests.corpus.odd import OddMessage, odd_messages
 from tests.support.backup import Backup, names_of
 from tests.support.recorded import recorded_snapshot
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.timeout(180)]
 
 ANN = "ann@example.org"
 IDS = [

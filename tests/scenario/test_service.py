@@ -18,6 +18,8 @@ from streambackup.runtime.clock import SystemClock
 from streambackup.service.store_home import node_id
 from tests.support.backup import Backup, tree_of
 
+pytestmark = pytest.mark.scenario
+
 MAIL = b"Subject: Hi\r\n\r\nhello\r\n"
 LINES = [
     {"account": "ann", "item": "in", "type": "folder", "state": {"name": "Inbox"}},
