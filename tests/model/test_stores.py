@@ -35,13 +35,18 @@ FEWER = settings(max_examples=max(1, settings().max_examples // 2))
 STEPS_MAX = 30
 
 
+def new_store(root: Path) -> tuple[PartitionStore, LossyDisk]:
+    """On a disk that can lose its power, and waits for no real one."""
+    PartitionStore(root, ignored=IGNORED)
+    disk = LossyDisk(root)
+    return PartitionStore(root, disk, ignored=IGNORED), disk
+
+
 class _World:
     """A store, whoever works on it, and what they have promised."""
 
     def __init__(self, root: Path, records: list[MemoryRecord], data: st.DataObject) -> None:
-        PartitionStore(root, ignored=IGNORED)
-        self.disk = LossyDisk(root)
-        self.store = PartitionStore(root, self.disk, ignored=IGNORED)
+        self.store, self.disk = new_store(root)
         self.records = records
         self.owners: list[PartitionOwner] = []
         self.requests: list[FilingRequest] = []
@@ -178,7 +183,7 @@ def test_no_fate_of_owners_disks_and_filers_changes_what_is_read(data: st.DataOb
         assert check_store(world.store.root).faults == []
         assert world.store.own().position == len(records)
 
-        undisturbed = PartitionStore(Path(directory) / "undisturbed", ignored=IGNORED)
+        undisturbed, _ = new_store(Path(directory) / "undisturbed")
         owner = undisturbed.own()
         undisturbed.journal(owner, records, data.draw(cuts(records)))
         assert first_difference(undisturbed.reader(), world.store.reader()) is None
@@ -191,7 +196,7 @@ def test_no_fate_of_owners_disks_and_filers_changes_what_is_read(data: st.DataOb
 def test_a_replay_gives_the_same_store_and_no_id_twice(data: st.DataObject) -> None:
     records = data.draw(streams())
     with tempfile.TemporaryDirectory() as directory:
-        stores = [PartitionStore(Path(directory) / name, ignored=IGNORED) for name in ("a", "b")]
+        stores = [new_store(Path(directory) / name)[0] for name in ("a", "b")]
         for store in stores:
             for end in sorted({*data.draw(cuts(records)), len(records)}):
                 owner = store.own()
