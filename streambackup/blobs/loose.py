@@ -104,9 +104,13 @@ class LooseWriter:
 
     def open(self) -> AppendFile:
         """A file to write a big blob into; hand its path to ``store``."""
-        self._disk.make_directories(self._incoming)
         self._count += 1
-        return self._disk.create(self._incoming / str(self._count))
+        path = self._incoming / str(self._count)
+        try:
+            return self._disk.create(path)
+        except FileNotFoundError:
+            self._disk.make_directories(self._incoming)
+            return self._disk.create(path)
 
     def store(self, small: Sequence[tuple[str, bytes]], big: Sequence[tuple[str, Path]]) -> None:
         """Make blobs durable under their digests: *small* in their stored form, *big* from
@@ -139,11 +143,14 @@ class LooseWriter:
 
     def _put_in_place(self, written: Sequence[tuple[str, Path]]) -> None:
         self._disk.sync_all(self._root, [path for _, path in written])
-        renamed: list[Path] = []
+        renamed = []
         for digest, path in written:
             target = self._blobs.path_of(digest)
-            renamed += self._disk.make_directories(target.parent)
-            self._disk.rename(path, target)
+            try:
+                self._disk.rename(path, target)
+            except FileNotFoundError:
+                self._disk.make_directories(target.parent)
+                self._disk.rename(path, target)
             renamed.append(target)
         self._disk.sync_all(self._root, renamed)
 

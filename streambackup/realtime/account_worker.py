@@ -62,6 +62,7 @@ class AccountWorker:
     """Handler of ``mailbox.transactions``."""
 
     journal_topic = TRANSACTIONS
+    gather_bytes = 0  # One fetch fills a frame well enough.
 
     def __init__(
         self,

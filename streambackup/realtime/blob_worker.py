@@ -64,6 +64,7 @@ class BlobWorker:
     """Handler of ``mailbox.blobs`` for the default volume."""
 
     journal_topic = BLOBS
+    gather_bytes = 32 * 1024 * 1024  # A batch of any size is stored with two syncs.
 
     def __init__(
         self,
