@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -10,6 +9,7 @@ from cyclopts import Parameter
 
 from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.render import Column, write_list
+from streambackup.domain.history import AccountHistory
 from streambackup.reading.shown import ShownAccount, show_account
 from streambackup.reading.store_reader import StoreReader
 
@@ -37,15 +37,13 @@ def account_list(
 ) -> None:
     """List the accounts that the store knows, deleted ones included."""
     reader = StoreReader(common.settings().store.path)
-    accounts = reader.accounts()
     if long:
-        write_list(_shown(reader, accounts), COLUMNS, as_json=common.json)
+        shown = sorted(map(_shown, reader.histories()), key=lambda account: account.account)
+        write_list(shown, COLUMNS, as_json=common.json)
     else:
         column = Column[AccountName]("ACCOUNT", lambda row: row.account)
-        write_list(map(AccountName, accounts), [column], as_json=common.json)
+        write_list(map(AccountName, reader.accounts()), [column], as_json=common.json)
 
 
-def _shown(reader: StoreReader, accounts: list[str]) -> Iterator[ShownAccount]:
-    for account in accounts:
-        shown = show_account(reader.history(account), None)
-        yield msgspec.structs.replace(shown, state=None)
+def _shown(history: AccountHistory) -> ShownAccount:
+    return msgspec.structs.replace(show_account(history, None), state=None)

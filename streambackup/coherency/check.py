@@ -81,8 +81,7 @@ def _check_accounts(
 ) -> Iterator[Finding]:
     """Fold every account; note which blobs its states name, and report those that never came."""
     contents = Contents(reader)
-    for account in reader.accounts():
-        history = reader.examine(account)
+    for history in reader.histories():
         yield from history.findings
         for item in history.items.values():
             for state in item.states:
@@ -93,8 +92,8 @@ def _check_accounts(
                 if standing == "pending":
                     counts.pending += 1
                 elif standing == "missing":
-                    yield _missing(account, item.item, state.digest)
-                named.add(state.digest, account, item.item)
+                    yield _missing(history.account, item.item, state.digest)
+                named.add(state.digest, history.account, item.item)
         counts.items += len(history.items)
         counts.accounts += 1
         progress("accounts", counts.accounts)

@@ -8,7 +8,6 @@ are the same.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 
 import msgspec
 
@@ -61,28 +60,24 @@ def _node(name: str, leaves: list[bytes]) -> bytes:
     return whole.digest()
 
 
-def account_hashes(reader: StoreReader) -> Iterator[tuple[str, bytes]]:
-    """Each account with any state, in order, with its hash."""
-    for account in reader.accounts():
-        history = reader.history(account)
-        if history.items:
-            yield account, account_hash(history)
+def account_hashes(reader: StoreReader) -> dict[str, bytes]:
+    """The hash of each account with any state."""
+    return {
+        history.account: account_hash(history) for history in reader.histories() if history.items
+    }
 
 
 def fingerprint(reader: StoreReader) -> str:
     """64 hex digits."""
-    return root_of(account_hashes(reader))
-
-
-def root_of(hashes: Iterator[tuple[str, bytes]]) -> str:
-    return _node("streambackup", [hash_ for _, hash_ in hashes]).hex()
+    hashes = account_hashes(reader)
+    return _node("streambackup", [hashes[account] for account in sorted(hashes)]).hex()
 
 
 def first_difference(a: StoreReader, b: StoreReader) -> Difference | None:
     """The first account, item and transaction in which two stores differ;
     None where they are equal.
     """
-    hashes_a, hashes_b = dict(account_hashes(a)), dict(account_hashes(b))
+    hashes_a, hashes_b = account_hashes(a), account_hashes(b)
     for account in sorted(hashes_a.keys() | hashes_b.keys()):
         if account not in hashes_a or account not in hashes_b:
             holder = a if account in hashes_a else b

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -26,18 +28,23 @@ from streambackup.metadata.account_log import (
     note_unreadable,
 )
 from streambackup.metadata.store_config import read_store_config
-from streambackup.reading.tail import Tail
+from streambackup.reading.tail import Tail, filed_events
 
 TRANSACTIONS = "mailbox.transactions"
 
 
 class StoreReader:
-    """A view of a store that is never older than its first question; blocking."""
+    """A view of a store that is never older than its first question; blocking.
+
+    It holds the tail of one partition in each generation, the one asked for last: whoever asks for
+    all accounts, in the order in which ``histories`` gives them, opens every tail once, and needs
+    no more memory and no more open files for a longer backlog.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.config = read_store_config(root)
-        self._tails: dict[tuple[str, int], Tail] = {}
+        self._tails: dict[str, Tail] = {}
         self._lives: list[Life] | None = None
 
     @property
@@ -52,9 +59,17 @@ class StoreReader:
         found = set[str]()
         for life in self.lives:
             for partition in range(life.partitions):
-                found |= self._tail(life, partition).accounts()
+                found.update(self._tail(life, partition).accounts())
         found.update(account for account, _ in list_accounts(self.root))
         return sorted(found)
+
+    def histories(self) -> Iterator[AccountHistory]:
+        """What ``examine`` says of every account, one partition's accounts after the other's."""
+        by_partition = defaultdict[tuple[int, ...], list[str]](list)
+        for account in self.accounts():
+            by_partition[self._partitions_of(account)].append(account)
+        for partitions in sorted(by_partition):
+            yield from map(self.examine, by_partition[partitions])
 
     def history(self, account: str, *, until: TransactionId | None = None) -> AccountHistory:
         """The histories of *account*'s items; with *until*, as they were after that transaction.
@@ -92,8 +107,8 @@ class StoreReader:
         never missed.
         """
         tails = {
-            life.generation: self._tail(life, partition_of(account.encode(), life.partitions))
-            for life in self.lives
+            life.generation: self._tail(life, partition)
+            for life, partition in zip(self.lives, self._partitions_of(account), strict=True)
         }
         filed = self._filed_lines(account, findings)
         stream: list[Entry | PartitionEvent] = []
@@ -103,7 +118,11 @@ class StoreReader:
             seen = set[int]()
             for line in filed.get(life.generation, []):
                 _add_unseen(line, seen, elements)
-            events = {(e.position.offset, e.kind): e for e in tail.filed_events()}
+            events = {
+                (event.position.offset, event.kind): event
+                for event in filed_events(tail.path)
+                if event.concerns(account)
+            }
             for element in tail.elements(account):
                 if isinstance(element, Line):
                     _add_unseen(element, seen, elements)
@@ -124,13 +143,17 @@ class StoreReader:
                     lines.setdefault(line.generation, []).append(line)
         return lines
 
+    def _partitions_of(self, account: str) -> tuple[int, ...]:
+        """Where *account* lives in each generation, the oldest first."""
+        key = account.encode()
+        return tuple(partition_of(key, life.partitions) for life in self.lives)
+
     def _tail(self, life: Life, partition: int) -> Tail:
-        key = (life.generation, partition)
-        tail = self._tails.get(key)
-        if tail is None:
+        held = self._tails.get(life.generation)
+        if held is None or held.path.partition != partition:
             path = PartitionPath(self.root, life.generation, TRANSACTIONS, partition)
-            tail = self._tails[key] = Tail(path)
-        return tail
+            held = self._tails[life.generation] = Tail(path)
+        return held
 
 
 def _counts(event: PartitionEvent, account: str, seen: set[int]) -> bool:

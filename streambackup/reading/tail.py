@@ -5,74 +5,61 @@ opened before any account log is read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from streambackup.domain.finding import Finding
 from streambackup.domain.partition_event import PartitionEvent
 from streambackup.journal.line import Line, clusters_and_holes, lines_of
 from streambackup.journal.mark import farthest_mark
 from streambackup.journal.segment import PartitionPath
-from streambackup.journal.union import PlacedFrame, open_segments
-from streambackup.metadata.account_log import Unreadable, decode_events, note_unreadable
+from streambackup.journal.union import open_segments
+from streambackup.metadata.account_log import Unreadable, decode_events
+
+if TYPE_CHECKING:
+    from streambackup.reading.sorted_tail import SortedTail
 
 PARTITION_LOG = "*.partition.jsonl"
 
 
 class Tail:
-    """A snapshot: segments are read when it is made, and may be filed and deleted afterwards."""
+    """A snapshot: segments are opened when it is made, and may be filed and deleted afterwards.
+
+    Asked for one account it decodes little of the others. Asked for a second one it sorts all that
+    it holds by account, once and on disk: memory does not grow with the backlog.
+    """
 
     def __init__(self, path: PartitionPath) -> None:
-        self._path = path
-        self.floor = farthest_mark(path).filed_to
-        self._segments = open_segments(path, self.floor)
-        self._by_account: dict[str, list[Line]] | None = None
-        self._events: list[PartitionEvent] = []
-        self.findings: list[Finding] = []
+        self.path = path
+        self._floor = farthest_mark(path).filed_to
+        self._segments = open_segments(path, self._floor)
+        self._asked_for: str | None = None
+        self._sorted: SortedTail | None = None
 
-    def elements(self, account: str) -> list[Line | PartitionEvent]:
-        """What the tail holds of *account*, decoding little of the rest."""
-        found: list[Line | PartitionEvent] = []
-        if self._by_account is not None:
-            found += self._by_account.get(account, [])
-            found += [event for event in self._events if event.concerns(account)]
-            return found
-        for hole, cluster in self._clusters([]):
-            found += [] if hole is None else [hole]
-            found += lines_of(cluster, self._path.partition, self.floor, account=account)
-        return found
+    def elements(self, account: str) -> Iterator[Line | PartitionEvent]:
+        """What the tail holds of *account*."""
+        if self._sorted is None and self._asked_for in (None, account):
+            self._asked_for = account
+            return self._elements(account)
+        if self._sorted is None:
+            # Imported here because most commands ask for one account, and start sooner without.
+            from streambackup.reading.sorted_tail import SortedTail
 
-    def _clusters(
-        self, findings: list[Finding]
-    ) -> Iterator[tuple[PartitionEvent | None, list[PlacedFrame]]]:
-        return clusters_and_holes(self._path, self._segments, self.floor, findings)
+            self._sorted = SortedTail(self._elements())
+        return self._sorted.elements(account)
 
-    def accounts(self) -> set[str]:
-        """Every account that the tail holds anything of; decodes all of it, once."""
-        if self._by_account is None:
-            self._by_account = {}
-            for hole, cluster in self._clusters(self.findings):
-                self._events += [] if hole is None else [hole]
-                for element in lines_of(cluster, self._path.partition, self.floor):
-                    if isinstance(element, PartitionEvent):
-                        self._events.append(element)
-                    else:
-                        self._by_account.setdefault(element.account, []).append(element)
-            self._segments = []
-        return set(self._by_account)
+    def accounts(self) -> Iterator[str]:
+        """The account of each line that the tail holds."""
+        return (e.account for e in self._elements() if isinstance(e, Line))
 
-    def filed_events(self) -> list[PartitionEvent]:
-        """The partition log: filed gaps, markers and quarantined records, each once."""
-        return filed_events(self._path, self.findings)
+    def _elements(self, account: str | None = None) -> Iterator[Line | PartitionEvent]:
+        for hole, cluster in clusters_and_holes(self.path, self._segments, self._floor, []):
+            if hole is not None:
+                yield hole
+            yield from lines_of(cluster, self.path.partition, self._floor, account=account)
 
 
-def filed_events(path: PartitionPath, findings: list[Finding]) -> list[PartitionEvent]:
-    """A partition's filed gaps, markers and quarantined records, each once, in order."""
-    events: dict[tuple[int, str], PartitionEvent] = {}
-    if not path.directory.is_dir():
-        return []
+def filed_events(path: PartitionPath) -> Iterator[PartitionEvent]:
+    """The partition log: gaps, markers and quarantined records, each as often as it was filed."""
     for file in sorted(path.directory.glob(PARTITION_LOG)):
-        for event in decode_events(file.read_bytes()):
-            if isinstance(event, Unreadable):
-                findings.append(note_unreadable(event, file))
-            else:
-                events[event.position.offset, event.kind] = event
-    return [events[key] for key in sorted(events)]
+        with file.open("rb") as rows:
+            for row in rows:
+                yield from (e for e in decode_events(row) if not isinstance(e, Unreadable))

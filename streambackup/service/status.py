@@ -155,13 +155,14 @@ def _stored(home: StoreHome, generation: Generation) -> tuple[int, int, tuple[in
 
 def _events(home: StoreHome, generation: Generation) -> tuple[int, int]:
     """Gaps and quarantined records of the generation, as far as they are filed."""
-    kinds = Counter(
-        event.kind
+    events = {
+        (event.kind, event.position)
         for partition in range(generation.partitions)
         for event in filed_events(
-            PartitionPath(home.root, generation.generation, TRANSACTIONS, partition), []
+            PartitionPath(home.root, generation.generation, TRANSACTIONS, partition)
         )
-    )
+    }
+    kinds = Counter(kind for kind, _ in events)
     return kinds[PartitionEventKind.GAP], kinds[PartitionEventKind.QUARANTINE]
 
 

@@ -59,7 +59,7 @@ async def test_a_bad_record_is_kept_with_its_reason(tmp_path: Path, case: str) -
     unfiled = service.reader().history(ACCOUNT)
     assert await service.work() is None
     history = service.reader().history(ACCOUNT)
-    (event,) = filed_events(service.path(), [])
+    (event,) = filed_events(service.path())
 
     assert history == unfiled
     assert [state.state["flags"] for state in history.items["m"].states] == [["new"], ["seen"]]
@@ -79,7 +79,7 @@ async def test_a_bad_record_under_no_key_puts_nobody_in_doubt(tmp_path: Path) ->
     assert await service.work() is None
 
     assert service.reader().history(ACCOUNT).doubts == ()
-    assert [event.key for event in filed_events(service.path(), [])] == [None]
+    assert [event.key for event in filed_events(service.path())] == [None]
 
 
 async def test_a_bad_record_does_not_end_a_run(tmp_path: Path) -> None:
