@@ -37,8 +37,8 @@ class LookedAtBus(MemoryBus):
 
 
 class GatheringWorker(AccountWorker):
-    """Holds its first batch until it is let go, notes how large each one was, and stops its worker
-    when everything is acknowledged.
+    """Holds its first batch until it is let go, notes how large each one was, makes space when
+    there was none, and stops its worker when everything is acknowledged.
     """
 
     def __init__(self, service: AccountService, gather_bytes: int) -> None:
@@ -71,6 +71,9 @@ class GatheringWorker(AccountWorker):
     async def tick(self, turns: Collection[Turn]) -> list[Outcome]:
         if await self._service.is_caught_up():
             self.stop.set()
+        if self.outcomes:
+            self._service.disk.make_space()
+            self._service.clock.advance(ms=1_000)
         return await super().tick(turns)
 
 
@@ -125,13 +128,6 @@ async def test_what_was_gathered_for_a_turn_that_ends_is_read_again_by_the_next(
 ) -> None:
     rig = Rig(tmp_path, ENOUGH)
     rig.service.disk.full_at_write = 1  # Which ends the turn of its first batch.
-
-    def look() -> None:
-        rig.service.clock.advance(ms=1_000)
-        if rig.handler.outcomes:
-            rig.service.disk.make_space()
-
-    rig.bus.look = look
     await rig.sizes()
 
     items = rig.service.reader().history("anna").items
