@@ -21,8 +21,8 @@ from streambackup.sources.maildir.remembered import (
 from streambackup.sources.maildir.watcher import Place, Watcher
 from streambackup.sources.port import Memory, Observation
 
-Complain = Callable[[bytes, str], None]
-"""Says of a path why it is not backed up."""
+Complain = Callable[[bytes, str | None], None]
+"""Says of a path why it is not backed up, or with None that this is over."""
 
 PARTS = (b"cur", b"new")
 """Where a folder's messages are; what is in ``tmp`` has not arrived."""

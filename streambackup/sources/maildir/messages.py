@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -18,14 +17,16 @@ from streambackup.sources.maildir.folder_watch import Complain
 from streambackup.sources.maildir.folders import Folder, directory_of
 from streambackup.sources.maildir.names import letters_of, parse_keywords, tags_of
 from streambackup.sources.maildir.opened import At, OpenFolders, UnknownError
-from streambackup.sources.maildir.reading import FileFacts, Reading, facts_of
+from streambackup.sources.maildir.reading import READING_FLAGS, FileFacts, Reading, facts_of
 from streambackup.sources.maildir.remembered import (
     Message,
     Notebook,
+    decode_keywords,
     encode,
     folder_of,
     inode_key,
     item_key,
+    keywords_key,
     message_key,
     natural_item,
 )
@@ -53,12 +54,17 @@ class _Found(NamedTuple):
     key: str
     folder: Folder
     name: bytes
+    at: At
     facts: FileFacts
     changed_ms: int
 
 
 class Messages:
-    """Compares files with what is remembered of them. Blocking."""
+    """Compares files with what is remembered of them. Blocking.
+
+    Letters mean the keywords that are remembered of the folder, never those in its file just now:
+    so all its messages are tagged alike, and when others are remembered, ``retag`` mends them all.
+    """
 
     def __init__(
         self, account: str, root: bytes, *, clock: Clock, read_all: ReadAll, complain: Complain
@@ -88,12 +94,10 @@ class Messages:
                 absent.append(file.key)
         if listed:
             found = self._first_of_each(notebook, opened, found)
-        readings, unread = self._read(notebook, opened, found)
-        keywords = self._keywords_for(opened, found)
+        readings, unread = self._read(notebook, found)
         found.sort(key=lambda there: notebook.get(there.key) is None)
         observed = (
-            self._observe(notebook, opened, there, readings.get(there.key), keywords)
-            for there in found
+            self._observe(notebook, opened, there, readings.get(there.key)) for there in found
         )
         return [observation for observation in observed if observation], [*absent, *unread]
 
@@ -135,19 +139,27 @@ class Messages:
         return observed
 
     def keywords(self, opened: OpenFolders, folder: Folder) -> list[str]:
-        """What Dovecot's letters mean in *folder*. Raises UnknownError."""
+        """What Dovecot's letters mean in *folder*.
+
+        Raises:
+            UnknownError: its file cannot be read, which is complained of until it can.
+        """
         at = opened.at(folder, KEYWORDS_FILE)
         if at is None:
             return []
         try:
-            descriptor = os.open(at.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=at.directory)
-            with open(descriptor, "rb") as file:
-                return parse_keywords(file.read(_KEYWORDS_BYTES_MAX))
+            descriptor = os.open(at.name, READING_FLAGS, dir_fd=at.directory)
+            try:
+                data = os.read(descriptor, _KEYWORDS_BYTES_MAX)
+            finally:
+                os.close(descriptor)
         except FileNotFoundError:
-            return []
+            data = b""
         except OSError as error:
-            self._complain(at.path, str(error.strerror))
+            self._complain(at.path, f"{error.strerror}; its messages' tags may be out of date")
             raise UnknownError from error
+        self._complain(at.path, None)
+        return parse_keywords(data)
 
     def _find(
         self, opened: OpenFolders, file: Names, known: Message | None
@@ -157,17 +169,18 @@ class Messages:
         for name in dict.fromkeys(names):
             path = self._path(file.folder, name)
             try:
-                there = opened.stat(file.folder, name)
+                at, there = opened.at(file.folder, name), opened.stat(file.folder, name)
             except UnknownError as error:
                 return error
             except OSError as error:
                 self._complain(path, str(error.strerror))
                 return UnknownError()
-            if there is None:
+            if at is None or there is None:
+                self._complain(path, None)
                 continue
             if stat.S_ISREG(there.st_mode):
                 changed_ms = there.st_ctime_ns // 1_000_000
-                return _Found(file.key, file.folder, name, facts_of(there), changed_ms)
+                return _Found(file.key, file.folder, name, at, facts_of(there), changed_ms)
             if not stat.S_ISDIR(there.st_mode):
                 self._complain(path, "not a regular file")
         return None
@@ -190,7 +203,7 @@ class Messages:
         return list(first.values())
 
     def _read(
-        self, notebook: Notebook, opened: OpenFolders, found: Sequence[_Found]
+        self, notebook: Notebook, found: Sequence[_Found]
     ) -> tuple[dict[str, Reading], list[str]]:
         """Read what is new or no longer as it was read; also the keys of what went meanwhile."""
         changed = []
@@ -198,13 +211,15 @@ class Messages:
             message = notebook.message(there.key)
             if message is None or message.facts != there.facts:
                 changed.append(there)
-        places = [at for there in changed if (at := opened.at(there.folder, there.name))]
         readings = {}
         unread = []
-        for there, at, reading in zip(changed, places, self._read_all(places), strict=True):
+        read = self._read_all([there.at for there in changed])
+        for there, reading in zip(changed, read, strict=True):
             if isinstance(reading, OSError):
-                self._complain(at.path, str(reading.strerror))
-            elif reading is None:
+                self._complain(there.at.path, str(reading.strerror))
+                continue
+            self._complain(there.at.path, None)
+            if reading is None:
                 unread.append(there.key)
             else:
                 readings[there.key] = reading
@@ -212,27 +227,15 @@ class Messages:
         notebook.fetch(item_key(natural_item(there.key)) for there in changed)
         return readings, unread
 
-    def _keywords_for(self, opened: OpenFolders, found: Sequence[_Found]) -> dict[str, list[str]]:
-        lettered = {
-            there.folder.item: there.folder
-            for there in found
-            if any("a" <= letter <= "z" for letter in letters_of(there.name))
-        }
-        keywords = {}
-        for item, folder in lettered.items():
-            with contextlib.suppress(UnknownError):
-                keywords[item] = self.keywords(opened, folder)
-        return keywords
-
     def _observe(
         self,
         notebook: Notebook,
         opened: OpenFolders,
         there: _Found,
         reading: Reading | None,
-        keywords: Mapping[str, list[str]],
     ) -> Observation | None:
-        tags = tuple(tags_of(letters_of(there.name), keywords.get(there.folder.item, [])))
+        keywords = decode_keywords(notebook.get(keywords_key(there.folder.item)))
+        tags = tuple(tags_of(letters_of(there.name), keywords))
         before = notebook.message(there.key)
         if before is not None and before.facts == there.facts:
             message = msgspec.structs.replace(before, name=there.name, tags=tags)

@@ -11,17 +11,19 @@ from streambackup.domain.modified_utf7 import decode_modified_utf7
 ROOT = b""
 """Directory of INBOX, relative to the tree."""
 
-_NOT_UTF8 = re.compile("[\udc80-\udcff]|%")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
 def text_of(name: bytes) -> str:
-    """*name* as text, one to one: ``%`` and bytes that are not UTF-8 are percent-encoded."""
-    return _NOT_UTF8.sub(_percent, name.decode("utf-8", "surrogateescape"))
+    """*name* as it is where it is UTF-8; any other byte is a slash, which no name has, and its two
+    hex digits. Different names have different texts.
+    """
+    return _NOT_UTF8.sub(_slashed, name.decode("utf-8", "surrogateescape"))
 
 
-def _percent(found: re.Match[str]) -> str:
+def _slashed(found: re.Match[str]) -> str:
     (byte,) = found[0].encode("utf-8", "surrogateescape")
-    return f"%{byte:02X}"
+    return f"/{byte:02X}"
 
 
 def base_of(name: bytes) -> bytes:

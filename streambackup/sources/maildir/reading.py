@@ -13,6 +13,9 @@ from streambackup.domain.digest import digest_name
 from streambackup.sources.maildir.headers import HEADER_BYTES_MAX, Header, parse_header
 from streambackup.sources.maildir.opened import At
 
+READING_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""To open what should be a file of the tree itself, and not to wait should it be something else."""
+
 _MTIME_NS_MAX = 2**63 - 1  # some file systems know times that no integer on the wire does
 _READ_BYTES = 1024 * 1024
 
@@ -45,9 +48,8 @@ def read_message(at: At) -> Reading | None:
     Raises:
         OSError: it is there and cannot be read.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(at.name, flags, dir_fd=at.directory)
+        descriptor = os.open(at.name, READING_FLAGS, dir_fd=at.directory)
     except (FileNotFoundError, NotADirectoryError):
         return None
     with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)) as file:

@@ -73,7 +73,7 @@ class MaildirSource:
     def warnings(self) -> list[str]:
         """What is not backed up now, and why, for people."""
         away = [f"{account}: {error.message}" for account, error in self._away.items()]
-        return away + [f"{path}: {reason}" for path, reason in self._complaints.items()]
+        return away + [f"{path}: {reason}" for path, reason in self._complaints.copy().items()]
 
     async def observe(self, memory: Memory) -> AsyncGenerator[list[Observation], None]:
         """As the port says. Raises SourceError when none of the trees is there (any more)."""
@@ -162,9 +162,12 @@ class MaildirSource:
         if self._away.pop(account, None):
             log.info("maildir_back", account=account)
 
-    def _complain(self, path: bytes, reason: str) -> None:
+    def _complain(self, path: bytes, reason: str | None) -> None:
         shown = os.fsdecode(path)
-        if shown not in self._complaints and len(self._complaints) < COMPLAINTS_MAX:
+        if reason is None:
+            if self._complaints.pop(shown, None):
+                log.info("maildir_entry_read", path=shown)
+        elif shown not in self._complaints and len(self._complaints) < COMPLAINTS_MAX:
             self._complaints[shown] = reason
             log.warning("maildir_entry_not_read", path=shown, reason=reason)
 

@@ -71,6 +71,7 @@ class Tree:
         self._folders = FolderWatch(account, root, watcher=watcher, clock=clock, complain=complain)
         self._device_and_inode: tuple[int, int] | None = None
         self._unlisted: set[str] = set()
+        self._without_keywords: set[str] = set()
         self._again: dict[str, _Touched] = {}
 
     def list_all(self, memory: Memory) -> Batches:
@@ -107,9 +108,9 @@ class Tree:
         self._unlisted = set()
         for folder in fresh:
             yield from self._list_folder(memory, folder)
-        yield from self._follow(memory, self._touched(events))
         for folder in self._with_new_keywords(events):
             yield from self._compare_keywords(memory, folder)
+        yield from self._follow(memory, self._touched(events))
         for folder in fresh:
             yield from self._sweep(memory, folder)
         for folder in gone:
@@ -152,6 +153,8 @@ class Tree:
 
     def _list_folder(self, memory: Memory, folder: Folder) -> Batches:
         """What is new or changed in *folder*."""
+        if (keywords := self._new_keywords(memory, folder)) is not None:
+            yield [self._keywords_put(folder, keywords)]
         with self._opened() as listing:
             for names in _batched(self._names_in(listing, folder)):
                 files = [Names(folder, (name,)) for name in names]
@@ -160,7 +163,6 @@ class Tree:
                     observed, _ = self._messages.look(notebook, opened, files, listed=True)
                 self._watcher.pull()
                 yield from self._give(memory, observed)
-        yield from self._compare_keywords(memory, folder)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[OpenFolders]:
@@ -265,32 +267,51 @@ class Tree:
         yield from self._delete(memory, gone)
 
     def _with_new_keywords(self, events: Iterable[Event]) -> list[Folder]:
-        names = {
-            event.place.part
+        """The folders whose letters may mean something else, those that did not tell included."""
+        items = {
+            folder.item
             for event in events
             if not event.place.folder and event.name == KEYWORDS_FILE
+            if (folder := self._folders.by_name.get(event.place.part))
         }
-        return [folder for name in names if (folder := self._folders.by_name.get(name))]
+        asked = sorted(items | self._without_keywords)
+        return [folder for item in asked if (folder := self._folders.by_item.get(item))]
 
     def _compare_keywords(self, memory: Memory, folder: Folder) -> Batches:
         """Tag the messages of *folder* anew if its letters have come to mean something else. That
         happens at most as often as there are letters, so it may cost what the folder holds.
         """
-        try:
-            with self._opened() as opened:
-                keywords = self._messages.keywords(opened, folder)
-        except UnknownError:
-            return
-        key = keywords_key(folder.item)
-        if keywords == decode_keywords(memory.get(self.account, [key]).get(key)):
+        keywords = self._new_keywords(memory, folder)
+        if keywords is None:
             return
         rows = memory.scan(self.account, messages_prefix(folder.item))
         for some in _batched((key, decode_message(data)) for key, data in rows):
             if observed := self._messages.retag(folder, keywords, some):
                 yield observed
-        remember: dict[str, bytes | None] = {key: encode(keywords)}
-        now_ms = self._clock.now_ms()
-        yield [Observation(account=self.account, time_ms=now_ms, operation=None, remember=remember)]
+        yield [self._keywords_put(folder, keywords)]
+
+    def _new_keywords(self, memory: Memory, folder: Folder) -> list[str] | None:
+        """What the letters mean in *folder*, None if that is not new. None also where it cannot be
+        told: what is remembered holds until then, and the next change asks again.
+        """
+        self._without_keywords.discard(folder.item)
+        try:
+            with self._opened() as opened:
+                keywords = self._messages.keywords(opened, folder)
+        except UnknownError:
+            self._without_keywords.add(folder.item)
+            return None
+        key = keywords_key(folder.item)
+        before = decode_keywords(memory.get(self.account, [key]).get(key))
+        return None if keywords == before else keywords
+
+    def _keywords_put(self, folder: Folder, keywords: list[str]) -> Observation:
+        return Observation(
+            account=self.account,
+            time_ms=self._clock.now_ms(),
+            operation=None,
+            remember={keywords_key(folder.item): encode(keywords)},
+        )
 
 
 def _concerns_folders(event: Event) -> bool:

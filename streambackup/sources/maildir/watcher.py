@@ -23,7 +23,7 @@ EVENTS_MAX = 100_000
 _ENTRIES = flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO | flags.CLOSE_WRITE
 _ONLY_DIRECTORIES = flags.ONLYDIR | flags.DONT_FOLLOW
 _FILES_MASK = _ENTRIES | flags.ATTRIB | _ONLY_DIRECTORIES
-_DIRECTORY_MASK = _ENTRIES | flags.DELETE_SELF | flags.MOVE_SELF | _ONLY_DIRECTORIES
+_DIRECTORY_MASK = _FILES_MASK | flags.DELETE_SELF | flags.MOVE_SELF
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
@@ -141,9 +141,10 @@ class Watcher:
         if event.mask & flags.IGNORED:
             del self._descriptors[self._places.pop(event.wd)]
         elif len(self._events) < EVENTS_MAX:
-            name = os.fsencode(event.name)
-            self._events.append(Event(place, event.mask, event.cookie, name))
-            self._names[place.account, place.folder].add(name)
+            gathered = Event(place, event.mask, event.cookie, os.fsencode(event.name))
+            self._events.append(gathered)
+            if place.folder or gathered.of_directory:
+                self._names[place.account, place.folder].add(gathered.name)
         else:
             self._overflowed = True
 
@@ -164,7 +165,9 @@ class Watcher:
         return not left <= arrived
 
     def names(self, account: str, folder: str) -> set[bytes]:
-        """The names in *folder* of which ``take`` will tell."""
+        """The names in *folder*, or without one of directories that may be folders, of which
+        ``take`` will tell.
+        """
         self.pull()
         return self._names.get((account, folder), set())
 

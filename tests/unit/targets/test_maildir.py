@@ -10,6 +10,7 @@ import pytest
 
 from streambackup.domain.entry import ItemType
 from streambackup.errors import ItemRefusedError, TargetError
+from streambackup.sources.maildir.names import folder_name
 from streambackup.targets.maildir import MaildirTarget, folder_directory
 from streambackup.targets.port import FolderPath
 from tests.contract.target_contract import (
@@ -193,3 +194,9 @@ def test_root_restores_for_the_owner_of_the_maildir(tmp_path: Path) -> None:
     bring_back(MaildirTarget(tmp_path, "anna"), restored(folder=WORK), restored("m2"))
     owners = {(path.stat().st_uid, path.stat().st_gid) for path in tmp_path.rglob("*")}
     assert owners == {(12345, 12346)}
+
+
+@pytest.mark.parametrize("name", ["Work", "50%", "100%25", "M%C3%BCnchen", "%FF", "Ünï & 📬"])
+def test_a_folder_is_called_the_same_when_the_source_sees_it_again(name: str) -> None:
+    directory = folder_directory(FolderPath(("Work", name)))
+    assert folder_name(directory.encode()) == name
