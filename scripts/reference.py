@@ -153,6 +153,9 @@ error, and so does an error: one line that begins with `streambackup: `, and whe
 cure, one more that names it. Control characters that came with a mail are written out, never sent
 to the terminal.
 
+Where the bus cannot be asked, `status` shows what the store itself knows, `lag` and the `end` of
+partitions as not known (`null`), and then has the exit code of what is wrong with the bus: 7 or 8.
+
 ## Times
 
 | written | is |

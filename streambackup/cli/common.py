@@ -38,13 +38,18 @@ class Common:
             flags.append(f"store.path={self.path}")
         return load_settings(config=self.config, flags=flags)
 
-    def start_logs(self, settings: Settings) -> None:
+    def start_logs(self, settings: Settings, *, service: bool = False) -> None:
         """Send logs to standard error, as the settings say, or as JSON where that was asked for;
         answers have standard output alone.
+
+        What libraries say is for the log of a *service*: another command reports what came of it,
+        in one line. Debugging shows it all the same.
         """
         from streambackup.runtime.logs import configure_logs
 
-        configure_logs(settings.log.level, "json" if self.json else settings.log.format)
+        libraries = service or settings.log.level == "debug"
+        log_format = "json" if self.json else settings.log.format
+        configure_logs(settings.log.level, log_format, libraries=libraries)
 
 
 NOTHING_SAID = Common()

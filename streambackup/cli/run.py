@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Run the service until SIGTERM or Ctrl-C; a second one ends it at once."""
     settings = common.settings()
-    common.start_logs(settings)
+    common.start_logs(settings, service=True)
     asked = set(role or [WantedRole.ALL])
     roles = ALL_ROLES if WantedRole.ALL in asked else frozenset(map(Role, asked))
     asyncio.run(run_service(settings, roles, clock=SystemClock()))

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.render import note, write_document
+from streambackup.errors import BusError
 from streambackup.runtime.clock import SystemClock
 from streambackup.service.ask_service import ask_service
 from streambackup.service.endpoints import parse_listen
-from streambackup.service.generations import open_generation
 from streambackup.service.settings import Settings
-from streambackup.service.status import Status, collect_status
+from streambackup.service.status import Look, Status, collect_status
 from streambackup.service.store_home import find_store
 from streambackup.service.store_lock import is_locked
 from streambackup.service.wiring import open_bus
@@ -24,11 +24,13 @@ def status(*, common: Common = NOTHING_SAID) -> None:
     """Show how far behind the store is, what it holds, and what needs attention."""
     settings = common.settings()
     common.start_logs(settings)
-    found = asyncio.run(_collect(settings))
+    found, failure = asyncio.run(_collect(settings))
     write_document(found, _lines(found), as_json=common.json)
+    if failure is not None:
+        raise failure
 
 
-async def _collect(settings: Settings) -> Status:
+async def _collect(settings: Settings) -> Look:
     """What the running service says of itself, or what can be seen without one."""
     home = find_store(settings.store)
     http = settings.http
@@ -36,24 +38,31 @@ async def _collect(settings: Settings) -> Status:
     if address is not None and is_locked(home.root):
         answer = await ask_service(address, home.config.store)
         if answer is not None:
-            return answer
+            return Look(answer, _bus_away(answer))
         note(f"the service does not answer on {http.listen}: what its sources say is not shown")
     bus = open_bus(settings, SystemClock())
     try:
-        return await collect_status(settings, home, bus, await open_generation(bus))
+        return await collect_status(settings, home, bus)
     finally:
         await bus.close()
+
+
+def _bus_away(answer: Status) -> BusError | None:
+    """Why a service that answers does not know its lag."""
+    if answer.lag is not None:
+        return None
+    return BusError("the service cannot ask the bus", hint="Its log says why; it tries again.")
 
 
 def _lines(found: Status) -> Iterator[str]:
     yield f"store             {found.store} in {found.path}"
     yield f"service           {'running' if found.running else 'not running'}"
-    yield f"bus               {found.bus}, generation {found.generation}"
+    yield f"bus               {found.bus}, generation {found.generation or 'none yet'}"
     yield f"last transaction  {found.last_transaction or 'none yet'}"
-    yield f"lag               {found.lag} records"
+    yield f"lag               {'not known' if found.lag is None else f'{found.lag} records'}"
     for at in found.partitions:
-        if at.lag:
-            yield f"  {at.topic}/{at.partition}: at {at.position} of {at.end}"
+        if at.lag != 0:
+            yield f"  {at.topic}/{at.partition}: at {at.position}" + _of(at.end)
     yield f"accounts          {found.accounts} filed"
     stored, came = found.blob_stored_bytes / MB, found.blob_bytes / MB
     yield f"blobs             {found.blobs}: {stored:.1f} MB stored of {came:.1f} MB"
@@ -61,3 +70,7 @@ def _lines(found: Status) -> Iterator[str]:
     yield f"disk              {free:.0f} MB free of {total:.0f} MB"
     for warning in found.warnings:
         yield f"warning           {warning}"
+
+
+def _of(end: int | None) -> str:
+    return "" if end is None else f" of {end}"

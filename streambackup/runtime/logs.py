@@ -24,11 +24,14 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "text", "json"]
 
 
-def configure_logs(level: Level, log_format: Format, stream: TextIO | None = None) -> None:
+def configure_logs(
+    level: Level, log_format: Format, stream: TextIO | None = None, *, libraries: bool = True
+) -> None:
     """Send everything from *level* up to *stream*, standard error unless given.
 
-    ``auto`` is text on a terminal and JSON elsewhere. Records that libraries make with the standard
-    library's ``logging`` join ours, from ``warning`` up. May be called again.
+    ``auto`` is text on a terminal and JSON elsewhere. Records that *libraries* make with the
+    standard library's ``logging`` join ours, from ``warning`` up; or else they are dropped. May be
+    called again.
     """
     stream = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -46,7 +49,9 @@ def configure_logs(level: Level, log_format: Format, stream: TextIO | None = Non
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(
-        handlers=[_LibraryRecords()], level=max(number, logging.WARNING), force=True
+        handlers=[_LibraryRecords() if libraries else logging.NullHandler()],
+        level=max(number, logging.WARNING),
+        force=True,
     )
 
 

@@ -8,6 +8,7 @@ import asyncio
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,12 +16,14 @@ from streambackup.blobs.index import stored_totals
 from streambackup.bus.port import Bus, TopicPartition
 from streambackup.domain.instant import format_instant
 from streambackup.domain.partition_event import PartitionEventKind
+from streambackup.errors import BusError
 from streambackup.events.config import Generation
 from streambackup.journal.cover import find_cover
+from streambackup.journal.life import Life, read_lives
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import list_accounts
 from streambackup.reading.tail import filed_events
-from streambackup.service.generations import BLOBS, TRANSACTIONS
+from streambackup.service.generations import BLOBS, TRANSACTIONS, life_of, open_generation
 from streambackup.service.held_uploads import HeldUpload, find_held_uploads
 from streambackup.service.settings import Settings
 from streambackup.service.store_home import StoreHome
@@ -31,25 +34,30 @@ MB = 1_000_000
 
 
 class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """``position`` is the next record to read, ``end`` the next one to be published."""
+    """``position`` is the next record to read, ``end`` the next one to be published, None where the
+    bus cannot be asked.
+    """
 
     topic: str
     partition: int
     position: int
-    end: int
-    lag: int
+    end: int | None
+    lag: int | None
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at a store. Times are ISO 8601, sizes bytes."""
+    """One look at a store. Times are ISO 8601, sizes bytes.
+
+    Where the bus cannot be asked, ``lag`` is None and the generation the last that was worked on.
+    """
 
     store: str
     path: str
     running: bool
     bus: str
-    generation: str
+    generation: str | None
     partitions: list[PartitionStatus]
-    lag: int
+    lag: int | None
     last_transaction: str | None
     accounts: int
     blobs: int
@@ -63,51 +71,109 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
 
 
+class Look(NamedTuple):
+    """What was seen, and why the bus could not be asked if it could not."""
+
+    status: Status
+    failure: BusError | None
+
+
+class _Stream(NamedTuple):
+    """How far the store's workers are with the partitions of a life of the topics."""
+
+    life: Life | None
+    partitions: list[PartitionStatus]
+    held: list[HeldUpload]
+
+
 async def collect_status(
     settings: Settings,
     home: StoreHome,
     bus: Bus,
-    generation: Generation,
+    generation: Generation | None = None,
     *,
     source_warnings: Sequence[str] = (),
-) -> Status:
-    """Look at everything; works with a running service and without one.
+) -> Look:
+    """Look at everything; works with a running service and without one. Where the bus cannot be
+    asked, what the store itself knows is told.
 
-    *source_warnings* are known only to the process that runs the sources.
+    *generation* is the open one, where that is known already; *source_warnings* are known only to
+    the process that runs the sources.
+
+    Raises:
+        StoreError: the store cannot be read.
     """
+    failure = None
+    try:
+        stream = await _ask_bus(home, bus, generation or await open_generation(bus))
+    except BusError as error:
+        failure = error
+        stream = await asyncio.to_thread(_ask_journals, home)
+    status = await asyncio.to_thread(_status, settings, home, stream)
+    warnings = [*_warnings(settings, status), *source_warnings]
+    if failure is not None:
+        warnings.insert(0, "the bus cannot be asked: what is still to be read is not known")
+    return Look(msgspec.structs.replace(status, warnings=warnings), failure)
+
+
+async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation) -> _Stream:
     partitions = await partition_statuses(home, bus, generation)
     behind = [
         (TopicPartition(at.topic, at.partition), at.position)
         for at in partitions
         if at.lag and at.topic == generation.blobs_topic
     ]
-    held = await find_held_uploads(bus, behind)
-    last_ms, accounts, blobs = await asyncio.to_thread(_stored, home, generation)
-    gaps, quarantined = await asyncio.to_thread(_events, home, generation)
+    return _Stream(life_of(generation), partitions, await find_held_uploads(bus, behind))
+
+
+def _ask_journals(home: StoreHome) -> _Stream:
+    lives = read_lives(home.root)
+    if not lives:
+        return _Stream(None, [], [])
+    life = lives[-1]
+    topics = {
+        TRANSACTIONS: (life.transactions_topic, life.partitions),
+        BLOBS: (life.blobs_topic, life.blob_partitions),
+    }
+    partitions = [
+        PartitionStatus(
+            topic=topic,
+            partition=partition,
+            position=find_cover(PartitionPath(home.root, life.generation, name, partition)).end,
+            end=None,
+            lag=None,
+        )
+        for name, (topic, count) in topics.items()
+        for partition in range(count)
+    ]
+    return _Stream(life, partitions, [])
+
+
+def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
+    """All but the warnings, which follow from it."""
+    last_ms, gaps, quarantined = _recorded(home, stream.life)
+    blobs, blob_bytes, stored_bytes = _blob_totals(home)
+    lags = [partition.lag for partition in stream.partitions]
     disk = shutil.disk_usage(home.root)
-    running = is_locked(home.root)
-    status = Status(
+    return Status(
         store=home.config.store,
         path=str(home.root),
-        running=running,
+        running=is_locked(home.root),
         bus=settings.bus.kind,
-        generation=generation.generation,
-        partitions=partitions,
-        lag=sum(partition.lag for partition in partitions),
+        generation=stream.life.generation if stream.life else None,
+        partitions=stream.partitions,
+        lag=None if not lags or None in lags else sum(filter(None, lags)),
         last_transaction=format_instant(last_ms) if last_ms else None,
-        accounts=accounts,
-        blobs=blobs[0],
-        blob_bytes=blobs[1],
-        blob_stored_bytes=blobs[2],
+        accounts=sum(1 for _ in list_accounts(home.root)),
+        blobs=blobs,
+        blob_bytes=blob_bytes,
+        blob_stored_bytes=stored_bytes,
         gaps=gaps,
         quarantined=quarantined,
-        held_uploads=held,
+        held_uploads=stream.held,
         disk_free_bytes=disk.free,
         disk_total_bytes=disk.total,
         warnings=[],
-    )
-    return msgspec.structs.replace(
-        status, warnings=[*_warnings(settings, status), *source_warnings]
     )
 
 
@@ -135,35 +201,26 @@ def _partition(tp: TopicPartition, position: int, end: int) -> PartitionStatus:
     )
 
 
-def _stored(home: StoreHome, generation: Generation) -> tuple[int, int, tuple[int, int, int]]:
-    """Publish time of the last durable transaction, accounts filed,
-    and what the digest indexes count.
+def _recorded(home: StoreHome, life: Life | None) -> tuple[int, int, int]:
+    """Publish time of the last durable transaction; gaps and quarantined records, as far as they
+    are filed.
     """
-    last_ms = max(
-        find_cover(
-            PartitionPath(home.root, generation.generation, TRANSACTIONS, partition)
-        ).last.published_ms
-        for partition in range(generation.partitions)
-    )
-    accounts = sum(1 for _ in list_accounts(home.root))
-    count = size = stored = 0
-    for file in sorted(home.state.glob("blobs-*.sqlite")):
-        totals = stored_totals(file)
-        count, size, stored = count + totals[0], size + totals[1], stored + totals[2]
-    return last_ms, accounts, (count, size, stored)
+    if life is None:
+        return 0, 0, 0
+    last_ms = 0
+    kinds = Counter[PartitionEventKind]()
+    for partition in range(life.partitions):
+        path = PartitionPath(home.root, life.generation, TRANSACTIONS, partition)
+        last_ms = max(last_ms, find_cover(path).last.published_ms)
+        kinds.update(event.kind for event in filed_events(path))
+    return last_ms, kinds[PartitionEventKind.GAP], kinds[PartitionEventKind.QUARANTINE]
 
 
-def _events(home: StoreHome, generation: Generation) -> tuple[int, int]:
-    """Gaps and quarantined records of the generation, as far as they are filed."""
-    events = {
-        (event.kind, event.position)
-        for partition in range(generation.partitions)
-        for event in filed_events(
-            PartitionPath(home.root, generation.generation, TRANSACTIONS, partition)
-        )
-    }
-    kinds = Counter(kind for kind, _ in events)
-    return kinds[PartitionEventKind.GAP], kinds[PartitionEventKind.QUARANTINE]
+def _blob_totals(home: StoreHome) -> tuple[int, int, int]:
+    """What the digest indexes count: blobs, their bytes, and those stored."""
+    totals = [stored_totals(file) for file in sorted(home.state.glob("blobs-*.sqlite"))]
+    count, size, stored = (sum(column) for column in zip((0, 0, 0), *totals, strict=True))
+    return count, size, stored
 
 
 def _warnings(settings: Settings, status: Status) -> list[str]:

@@ -173,13 +173,14 @@ class Service:
 
     async def status(self) -> Status:
         """What ``/status`` and the command of that name show."""
-        return await collect_status(
+        look = await collect_status(
             self._settings,
             self._home,
             self._bus,
             self._generation,
             source_warnings=self._source.warnings if self._source else (),
         )
+        return look.status
 
     async def _watch_loop(self, stop: asyncio.Event) -> None:
         await watch_loop(stop, clock=self._clock, report=self._metrics.loop_lag.set)
@@ -201,4 +202,4 @@ class Service:
             waiting = await self._outbox.waiting()
             self._metrics.outbox_queue.labels(self._source.name).set(waiting)
         for at in await partition_statuses(self._home, self._bus, self._generation):
-            self._metrics.lag.labels(at.topic, str(at.partition)).set(at.lag)
+            self._metrics.lag.labels(at.topic, str(at.partition)).set(at.lag or 0)

@@ -295,6 +295,21 @@ def test_check_and_fingerprint(say: Say, backup: Backup, tmp_path: Path) -> None
     assert ANN in differs.errors
 
 
+def test_status_without_the_bus_tells_what_the_store_knows(say: Say) -> None:
+    here = say("status", "--json").json
+    away = ("--set", "bus.kind=kafka", "--set", "bus.kafka.bootstrap_servers=127.0.0.1:1")
+    said = say("status", "--json", *away)
+    assert said.code == 7
+    assert [line[:13] for line in said.errors.splitlines()] == ["streambackup:", "  Check bus.k"]
+    assert said.json["lag"] is None
+    known = ("generation", "last_transaction", "accounts", "blobs", "disk_total_bytes")
+    assert {name: said.json[name] for name in known} == {name: here[name] for name in known}
+    positions = [(at["topic"], at["partition"], at["position"]) for at in said.json["partitions"]]
+    assert positions == [(at["topic"], at["partition"], at["end"]) for at in here["partitions"]]
+    assert [w for w in said.json["warnings"] if "the bus cannot be asked" in w]
+    assert "lag               not known" in say("status", *away).output
+
+
 def test_status_without_a_service(say: Say) -> None:
     status = say("status", "--json").json
     assert (status["running"], status["lag"], status["accounts"]) == (False, 0, 3)

@@ -90,3 +90,11 @@ def test_a_library_that_repeats_itself_is_cut_short_and_the_rest_counted() -> No
         ("away: 11", None),
         ("something else", None),
     ]
+
+
+def test_libraries_are_silent_where_they_shall_be() -> None:
+    stream = io.StringIO()
+    configure_logs("info", "json", stream, libraries=False)
+    logging.getLogger("library").error("away")
+    structlog.get_logger().info("ours")
+    assert msgspec.json.decode(stream.getvalue())["event"] == "ours"
