@@ -101,24 +101,30 @@ def encode_frame(
     return header[:8] + crc.to_bytes(4, "little") + header[_CHECKED_FROM:] + payload
 
 
-def decode_frames(data: Bytes) -> Iterator[tuple[int, Frame | Damage]]:
+def decode_frames(
+    data: Bytes, generation: str | None = None, first: int = 0
+) -> Iterator[tuple[int, Frame | Damage]]:
     """The frames in a journal file's bytes, each with where it begins in *data*.
 
     Bytes that fail their check, the file's magic among them, are yielded as Damage, then reading
-    goes on at the next valid frame, if any.
+    goes on at the next valid frame, if any. As a damaged frame may hold bytes that look like one,
+    the next is first looked for where the damaged one's length says, and has to be one that can
+    stand there: of *generation* (None: of any), of no offset before *first* or the frames before.
 
     Raises:
         StoreError: a frame that passes its check is of a kind that this release does not know.
     """
     at = len(FILE_MAGIC) if data[: len(FILE_MAGIC)] == FILE_MAGIC else 0
     end = len(data)
+    reach = first
     while at < end:
         frame, size = _frame_at(data, at)
         if frame is not None:
             yield at, frame
             at += size
+            reach = frame.next
             continue
-        following = _next_valid(data, at + 1)
+        following = _next_valid(data, at, generation, reach)
         yield at, Damage(at, following or end, torn=following is None)
         if following is None:
             return
@@ -144,13 +150,23 @@ def _frame_at(data: Bytes, at: int) -> tuple[Frame | None, int]:
     return Frame(FrameKind(kind), generation.hex(), first, next_, last, payload), size
 
 
-def _next_valid(data: Bytes, at: int) -> int | None:
-    """Where the next valid frame begins at or behind *at*."""
+def _next_valid(data: Bytes, damaged: int, generation: str | None, reach: int) -> int | None:
+    """Where the next frame begins behind the bytes at *damaged*, that can stand there."""
     whole = data[:]
-    while True:
-        at = whole.find(FRAME_MAGIC, at)
-        if at < 0:
-            return None
-        if _frame_at(whole, at)[0] is not None:
+    for at in _candidates(whole, damaged):
+        frame, _ = _frame_at(whole, at)
+        if (
+            frame is not None
+            and generation in (None, frame.generation)
+            and reach <= frame.first <= frame.next
+        ):
             return at
-        at += 1
+    return None
+
+
+def _candidates(whole: bytes, damaged: int) -> Iterator[int]:
+    if whole[damaged : damaged + 4] == FRAME_MAGIC and len(whole) - damaged >= HEADER_BYTES:
+        yield damaged + HEADER_BYTES + int.from_bytes(whole[damaged + 4 : damaged + 8], "little")
+    at = damaged
+    while (at := whole.find(FRAME_MAGIC, at + 1)) >= 0:
+        yield at

@@ -32,6 +32,7 @@ class OpenedSegment(NamedTuple):
     what is appended later is not seen.
     """
 
+    generation: str
     name: SegmentName
     path: Path
     data: Bytes
@@ -67,14 +68,14 @@ def open_segments(path: PartitionPath, floor: int) -> list[OpenedSegment]:
 def open_segment(path: PartitionPath, segment: SegmentName, *, is_last: bool) -> OpenedSegment:
     """Open one segment; *is_last* where its epoch has none behind it. Raises FileNotFoundError."""
     file = path.path_of(segment)
-    return OpenedSegment(segment, file, FileView(file), is_last)
+    return OpenedSegment(path.generation, segment, file, FileView(file), is_last)
 
 
 def frames_of(segment: OpenedSegment, findings: list[Finding]) -> Iterator[PlacedFrame]:
     """A segment's valid frames; what is not valid is noted in *findings*."""
-    for at, found in decode_frames(segment.data):
+    for _, found in decode_frames(segment.data, segment.generation, segment.name.first):
         if isinstance(found, Damage):
-            _note(segment, found._replace(start=at), findings)
+            _note(segment, found, findings)
         else:
             yield PlacedFrame(found.first, found.next, segment.name, found)
 

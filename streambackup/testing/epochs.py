@@ -76,7 +76,7 @@ def gap_segment(
 
 def _opened(data: bytes, first: int, epoch: EpochName | None) -> OpenedSegment:
     name = SegmentName(epoch or epoch_name(1), first)
-    return OpenedSegment(name, Path(str(name)), data, is_last=True)
+    return OpenedSegment(GENERATION, name, Path(str(name)), data, is_last=True)
 
 
 def elements_of(segments: Iterable[OpenedSegment], floor: int = 0) -> list[Line | PartitionEvent]:

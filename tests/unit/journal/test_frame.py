@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streambackup.domain.crc import crc32c
 from streambackup.journal.frame import (
     FILE_MAGIC,
     FRAME_MAGIC,
@@ -22,9 +24,17 @@ GENERATION = "0123456789abcdef"
 OFFSETS = st.integers(0, 2**63 - 1)
 
 
-def frame(number: int, payload: bytes = b"payload") -> bytes:
+def frame(number: int, payload: bytes = b"payload", generation: str = GENERATION) -> bytes:
     last = LastRecord(number, 1_000 + number)
-    return encode_frame(FrameKind.RECORDS, GENERATION, number, number + 1, last, payload)
+    return encode_frame(FrameKind.RECORDS, generation, number, number + 1, last, payload)
+
+
+def reversed_frame(number: int) -> bytes:
+    """A frame that passes its check, and ends before it begins."""
+    data = bytearray(frame(number))
+    data[32:40] = (number - 1).to_bytes(8, "little")
+    data[8:12] = crc32c(bytes(data[12:])).to_bytes(4, "little")
+    return bytes(data)
 
 
 def decoded(data: bytes) -> list[Frame | Damage]:
@@ -99,6 +109,47 @@ def test_what_looks_like_a_frame_inside_another_is_not_read_twice() -> None:
     outer = frame(0, payload=frame(7))
 
     assert numbers(decoded(FILE_MAGIC + outer + frame(1))) == [0, 1]
+
+
+HOSTILE = {
+    "of another generation": frame(5, b"evil", generation="f" * 16),
+    "of offsets that were read": frame(1, b"evil"),
+    "that ends before it begins": reversed_frame(5),
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("damaged_at", [0, 4, 60], ids=["magic", "length", "payload"])
+def test_what_a_damaged_record_holds_is_no_frame(hostile: str, damaged_at: int) -> None:
+    """A record in quarantine is kept as it came, and whoever sent it may have known our frames."""
+    outer = bytearray(frame(2, b"value: " + HOSTILE[hostile]))
+    outer[damaged_at] ^= 1
+    data = FILE_MAGIC + frame(1) + bytes(outer) + frame(3)
+
+    assert numbers([found for _, found in decode_frames(data, GENERATION, 1)]) == [1, "damage", 3]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_what_a_torn_record_holds_is_no_frame(hostile: str) -> None:
+    torn = frame(2, HOSTILE[hostile] + b"the rest")[:-1]
+    data = FILE_MAGIC + frame(1) + torn
+
+    assert numbers([found for _, found in decode_frames(data, GENERATION, 1)]) == [1, "torn"]
+
+
+def test_a_frame_in_a_damaged_one_is_passed_over_by_its_length() -> None:
+    """Even one that would fit."""
+    outer = bytearray(frame(2, b"value: " + frame(2, b"evil")))
+    outer[-1] ^= 1
+    data = FILE_MAGIC + frame(1) + bytes(outer) + frame(3)
+
+    assert numbers([found for _, found in decode_frames(data, GENERATION, 1)]) == [1, "damage", 3]
+
+
+def test_a_frame_of_offsets_before_the_file_begins_is_none_of_it() -> None:
+    data = b"?" + FILE_MAGIC[1:] + frame(3) + frame(4)
+
+    assert numbers([found for _, found in decode_frames(data, GENERATION, 4)]) == ["damage", 4]
 
 
 def test_a_length_beyond_the_file_is_no_frame() -> None:

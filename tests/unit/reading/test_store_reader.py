@@ -6,12 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from streambackup.coherency.check import check_store
 from streambackup.domain.entry import Entry
 from streambackup.domain.finding import FindingClass
 from streambackup.domain.partition_event import PartitionEvent
 from streambackup.errors import NotFoundError
+from streambackup.events.codec import encode_event
 from streambackup.events.mailbox import MarkerKind
-from streambackup.journal.frame import FILE_MAGIC
+from streambackup.journal.frame import (
+    FILE_MAGIC,
+    FRAME_MAGIC,
+    NO_RECORD,
+    FrameKind,
+    encode_frame,
+)
+from streambackup.journal.payload import Records, Row, encode_payload
 from streambackup.metadata.account_log import account_directory, log_files
 from streambackup.reading.fingerprint import fingerprint, first_difference
 from streambackup.realtime.retiring import Retiring
@@ -164,6 +173,32 @@ def test_a_damaged_frame_puts_its_partitions_accounts_in_doubt(
         doubt.reason for doubt in unfiled.doubts
     }
     assert any(doubt.position and doubt.position.offset == 2 for doubt in unfiled.doubts)
+
+
+def test_a_record_that_holds_frames_adds_nothing_where_it_is_damaged(tmp_path: Path) -> None:
+    """Its sender knew the format; the length of the frame around it is what is damaged."""
+    rows = [Row(1, TIME_MS, encode_event(put("evil", 1)))]
+    payload = encode_payload(Records(rows, []))
+    evil = encode_frame(FrameKind.RECORDS, "f" * 16, 1, 2, NO_RECORD, payload)
+    log = PartitionLog()
+    log.add(put("m", 1))
+    log.add_raw(ACCOUNT.encode(), evil)
+    log.add(put("m", 2, time_ms=TIME_MS + DAY_MS))
+    store = store_of(tmp_path / "store", log, 1, 2)
+    (name,) = store.path.segments()
+    file = store.path.path_of(name)
+    damaged = bytearray(file.read_bytes())
+    outer = damaged.rfind(FRAME_MAGIC, 0, damaged.find(evil))
+    damaged[outer + 4] ^= 1
+    file.write_bytes(damaged)
+    history = store.reader().history(ACCOUNT)
+
+    assert list(history.items) == ["m"]
+    assert len(history.items["m"].states[0].transactions) == 2
+    assert [finding.finding for finding in check_store(store.root).faults] == [
+        FindingClass.DAMAGED_FRAME,
+        FindingClass.MISSING_FRAMES,
+    ]
 
 
 def test_a_damaged_line_is_a_finding_of_its_account(tmp_path: Path, log: PartitionLog) -> None:
