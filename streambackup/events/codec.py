@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -46,8 +46,7 @@ _mailbox_from_json = msgspec.json.Decoder(MailboxEvent).decode
 _blob_from_msgpack = msgspec.msgpack.Decoder(BlobEvent).decode
 _blob_from_json = msgspec.json.Decoder(BlobEvent).decode
 _encoder = msgspec.msgpack.Encoder()
-
-_T = TypeVar("_T")
+_UNDECODABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 class _Peek(msgspec.Struct):
@@ -76,9 +75,15 @@ def decode_mailbox_event(value: bytes | None) -> MailboxEvent:
     Raises:
         InvalidEventError: with the reason that goes into the quarantine.
     """
-    event: MailboxEvent = _decode(
-        value, _mailbox_from_msgpack, _mailbox_from_json, _check_mailbox_event
-    )
+    value = _bounded(value)
+    json = value[:1] == _JSON_OBJECT
+    try:
+        event: MailboxEvent = _mailbox_from_json(value) if json else _mailbox_from_msgpack(value)
+        _check_mailbox_event(event)
+        if _FLOAT64 in value or _FLOAT32 in value:
+            _refuse_non_finite(getattr(event, "state", None))
+    except _UNDECODABLE as error:
+        raise InvalidEventError(_one_line(_reason(value, json, error))) from error
     return event
 
 
@@ -98,24 +103,22 @@ def decode_kept_event(value: bytes) -> MailboxEvent:
 
 def decode_blob_event(value: bytes | None) -> BlobEvent:
     """The event in a record of ``mailbox.blobs``. Raises InvalidEventError."""
-    event: BlobEvent = _decode(value, _blob_from_msgpack, _blob_from_json, _check_blob_event)
+    value = _bounded(value)
+    json = value[:1] == _JSON_OBJECT
+    try:
+        event: BlobEvent = _blob_from_json(value) if json else _blob_from_msgpack(value)
+        _check_blob_event(event)
+    except _UNDECODABLE as error:
+        raise InvalidEventError(_one_line(_reason(value, json, error))) from error
     return event
 
 
-def _decode(value: bytes | None, from_msgpack: Any, from_json: Any, check: Any) -> Any:
+def _bounded(value: bytes | None) -> bytes:
     if value is None:
         raise InvalidEventError("the record has no value")
     if len(value) > EVENT_BYTES_MAX:
         raise InvalidEventError(f"the record has {len(value)} bytes, more than {EVENT_BYTES_MAX}")
-    json = value[:1] == _JSON_OBJECT
-    try:
-        event = from_json(value) if json else from_msgpack(value)
-        check(event)
-        if _FLOAT64 in value or _FLOAT32 in value:
-            _refuse_non_finite(getattr(event, "state", None))
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidEventError(_one_line(_reason(value, json, error))) from error
-    return event
+    return value
 
 
 def _reason(value: bytes, json: bool, error: Exception) -> str:

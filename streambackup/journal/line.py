@@ -7,7 +7,7 @@ read a backup.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -38,7 +38,6 @@ class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     partition: int
     offset: int | None
     published_ms: int
-    checksum: int
     event: MailboxEvent
     earlier: tuple[Member, ...] = ()
 
@@ -77,7 +76,9 @@ def entry_of(line: Line) -> Entry:
     if line.offset is not None:
         id = _transaction_id(event)
         change = None if isinstance(event, Marker) else event.change
-        own = Member(id, event.time_ms, change, line.offset, line.published_ms, line.checksum)
+        own = Member(
+            id, event.time_ms, change, line.offset, line.published_ms, content_checksum(event)
+        )
         members = (*members, own)
     generation, partition = line.generation, line.partition
     if isinstance(event, Put):
@@ -125,7 +126,7 @@ def _subject(event: MailboxEvent) -> str:
 
 def lines_of(
     cluster: Sequence[PlacedFrame], partition: int, floor: int, *, account: str | None = None
-) -> Iterator[Line | PartitionEvent]:
+) -> Sequence[Line | PartitionEvent]:
     """What the overlapping frames of *cluster* hold at or behind *floor*, each offset once, in
     stream order.
 
@@ -136,8 +137,7 @@ def lines_of(
         and cluster[0].frame.kind is FrameKind.RECORDS
         and cluster[0].first >= floor
     ):
-        yield from _in_order(cluster[0], partition, account)
-        return
+        return _in_order(cluster[0], partition, account)
     seen = set[int]()
     lines: list[Line] = []
     quarantined: dict[int, tuple[str, Quarantined]] = {}
@@ -160,7 +160,7 @@ def lines_of(
         if offset >= floor and offset not in seen
     ]
     events += _gap_events(cluster, partition, floor)
-    yield from _merged(kept, events, account)
+    return _merged(kept, events, account)
 
 
 def _decoded(cluster: Sequence[PlacedFrame]) -> list[tuple[PlacedFrame, Records]]:
@@ -177,25 +177,23 @@ def _decoded(cluster: Sequence[PlacedFrame]) -> list[tuple[PlacedFrame, Records]
 
 def _in_order(
     placed: PlacedFrame, partition: int, account: str | None
-) -> Iterator[Line | PartitionEvent]:
+) -> Sequence[Line | PartitionEvent]:
     """The usual case: one frame that nothing overlaps."""
     generation = placed.frame.generation
     records = decode_payload(placed.frame.payload, Records)
-    lines = (
+    lines = [
         line
         for row in records.rows
         if (line := _line(generation, partition, row, account)) is not None
-    )
-    if records.quarantined:
-        events = [_quarantine_event(generation, partition, aside) for aside in records.quarantined]
-        yield from _merged(lines, events, account)
-    else:
-        for line in lines:
-            yield _element(line)
+    ]
+    if not records.quarantined:
+        return [_element(line) if type(line.event) is Marker else line for line in lines]
+    events = [_quarantine_event(generation, partition, aside) for aside in records.quarantined]
+    return _merged(lines, events, account)
 
 
 def _merged(
-    lines: Iterable[Line], events: list[PartitionEvent], account: str | None
+    lines: Sequence[Line], events: list[PartitionEvent], account: str | None
 ) -> list[Line | PartitionEvent]:
     elements = [_element(line) for line in lines]
     elements += [event for event in events if account is None or event.concerns(account)]
@@ -230,8 +228,7 @@ def _line(generation: str, partition: int, row: Row, account: str | None) -> Lin
         if named is not None and named != account:
             return None
     event = decode_kept_event(row.value)
-    checksum = content_checksum(event)
-    return Line(generation, partition, row.offset, row.published_ms, checksum, event, row.earlier)
+    return Line(generation, partition, row.offset, row.published_ms, event, row.earlier)
 
 
 def _marker_event(line: Line) -> PartitionEvent:

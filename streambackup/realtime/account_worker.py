@@ -169,14 +169,14 @@ class AccountWorker:
             self._seal_and_file(state)
 
     def _is_due(self, state: _Open, now_ms: int) -> bool:
-        """Whether the open segment is big or old enough,
-        or a predecessor left something unfiled.
+        """Whether the open segment is big or old enough, or there is something unfiled that no
+        record of this turn stands in: a predecessor's, or what could not be read.
         """
         owner = state.turn.owner
         if owner.segment_bytes >= self._settings.segment_bytes:
             return True
         if state.began_ms is None:
-            return owner.segment_bytes == 0 and state.filed_to < owner.position
+            return state.filed_to < owner.position
         return now_ms - state.began_ms >= self._settings.segment_age_ms
 
     def _seal_and_file(self, state: _Open) -> None:

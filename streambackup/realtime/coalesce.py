@@ -16,7 +16,7 @@ from streambackup.domain.moment import clamp
 from streambackup.domain.run import change_falls
 from streambackup.domain.transaction import TransactionId
 from streambackup.errors import InvalidEventError
-from streambackup.events.codec import decode_mailbox_event
+from streambackup.events.codec import decode_kept_event, decode_mailbox_event
 from streambackup.events.mailbox import Delete, MailboxEvent, Put
 from streambackup.journal.content_checksum import content_checksum
 from streambackup.journal.payload import Quarantined, Records, Row
@@ -140,7 +140,9 @@ class _Batch:
         """Let the record *at* share the row of the one *before*, if it goes on with its run."""
         run = self._runs.get(before)
         if run is None:
-            former = decode_mailbox_event(self._records[before].value)
+            kept = self._records[before].value
+            assert kept is not None
+            former = decode_kept_event(kept)
             assert isinstance(former, Put)
             run = _Run(before, former)
         if self._continues(before, run.event, at, event):

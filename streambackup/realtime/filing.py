@@ -92,7 +92,7 @@ class _Filing:
         elements = lines_of(cluster, self._request.partition, floor)
         end = self._request.mark.filed_to
         if any(placed.next > end for placed in cluster):
-            elements = (element for element in elements if place(element) < end)
+            elements = [element for element in elements if place(element) < end]
         for element in elements:
             if isinstance(element, PartitionEvent):
                 self._of_partition.append(encode_line(element))

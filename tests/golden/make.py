@@ -182,10 +182,10 @@ def frames() -> dict[str, bytes]:
 
 def account_log() -> bytes:
     run = (_earlier(_PUT, 11),)
-    lines = [Line(GENERATION, 0, 12, TIME_MS + 5, content_checksum(_LATER), _LATER, run)]
+    lines = [Line(GENERATION, 0, 12, TIME_MS + 5, _LATER, run)]
     for offset, (_, event) in enumerate(events(), 20):
         if not isinstance(event, Chunk | Reference) and event.account is not None:
-            lines.append(Line(GENERATION, 0, offset, TIME_MS + 9, content_checksum(event), event))
+            lines.append(Line(GENERATION, 0, offset, TIME_MS + 9, event))
     return b"".join(map(encode_line, lines))
 
 

@@ -13,6 +13,7 @@ from streambackup.domain.partition_event import PartitionEvent, PartitionEventKi
 from streambackup.events.mailbox import MarkerKind, Put
 from streambackup.journal.cover import find_cover
 from streambackup.journal.life import read_lives, write_life
+from streambackup.journal.mark import farthest_mark
 from streambackup.testing.events import ACCOUNT, GENERATION, TIME_MS, marker, put
 from streambackup.testing.partition_store import TOPIC
 from tests.support.account_service import AccountService
@@ -164,6 +165,17 @@ async def test_a_gap_is_recorded_once(service: AccountService) -> None:
         assert await service.work() is None
 
     assert gaps(service) == [(0, 2)]
+
+
+async def test_a_gap_is_filed_though_no_record_follows(service: AccountService) -> None:
+    """Waiting for one, the account logs say for ever that nothing is missing."""
+    service.publish(message(1), message(2))
+    service.bus.trim(service.partition(), 2)
+    looks = iter(range(20))
+
+    assert await service.work(lambda: next(looks, None) is not None, drain=False) is None
+
+    assert farthest_mark(service.path()).filed_to == 2
 
 
 async def test_a_stray_record_is_set_aside(service: AccountService) -> None:
