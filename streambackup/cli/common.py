@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 from streambackup.service.settings import Settings
 
 _GROUP = Group("Common options", sort_key=100)
+
+
+def given_path(kind: type, tokens: Sequence[Token]) -> Path:
+    """The path on the command line; an empty one, an unset variable perhaps, is none."""
+    if not tokens[0].value:
+        raise ValueError("a path is needed; '.' is the current directory")
+    return Path(tokens[0].value)
 
 
 @Parameter(name="*", group=_GROUP)
@@ -20,9 +28,12 @@ class Common:
 
     json: Annotated[bool, Parameter(help="Answer in JSON, one document.")] = False
     path: Annotated[
-        Path | None, Parameter(help="Backup path; the same as --set store.path=PATH.")
+        Path | None,
+        Parameter(help="Backup path; the same as --set store.path=PATH.", converter=given_path),
     ] = None
-    config: Annotated[Path | None, Parameter(help="Settings file (TOML).")] = None
+    config: Annotated[
+        Path | None, Parameter(help="Settings file (TOML).", converter=given_path)
+    ] = None
     set: Annotated[
         list[str],
         Parameter(help="Override a setting: --set worker.segment_age_s=30."),

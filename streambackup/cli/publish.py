@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from streambackup.cli.common import NOTHING_SAID, Common
+from streambackup.cli.common import NOTHING_SAID, Common, given_path
 from streambackup.cli.render import JsonArray, note, write_line
 from streambackup.errors import IncompleteError, UsageError
 from streambackup.runtime.clock import SystemClock
@@ -23,7 +23,11 @@ STDIN = Path("-")
 
 def publish(
     file: Annotated[
-        Path, Parameter(help="JSON lines (docs/events.md); '-' or nothing is standard input.")
+        Path,
+        Parameter(
+            help="JSON lines (docs/events.md); '-' or nothing is standard input.",
+            converter=given_path,
+        ),
     ] = STDIN,
     /,
     *,

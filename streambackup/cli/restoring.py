@@ -11,7 +11,7 @@ import msgspec
 from cyclopts import Parameter
 
 from streambackup.cli.as_of import AsOfOptions
-from streambackup.cli.common import Common
+from streambackup.cli.common import Common, given_path
 from streambackup.cli.render import note, progress, write_document
 from streambackup.errors import InDoubtError, StreamBackupError
 from streambackup.restore.plan import RestorePlan
@@ -40,7 +40,10 @@ class RestoreOptions:
 
     to: Annotated[
         Path | None,
-        Parameter(help="Directory to restore into; the account's watched Maildir unless said."),
+        Parameter(
+            help="Directory to restore into; the account's watched Maildir unless said.",
+            converter=given_path,
+        ),
     ] = None
     form: Annotated[
         Form | None,

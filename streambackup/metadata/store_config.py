@@ -45,7 +45,9 @@ def read_store_config(root: Path) -> StoreConfig:
             f"{root} is no backup path", hint="'streambackup init' makes one."
         ) from error
     except OSError as error:
-        raise StoreError(f"{file}: {error.strerror}") from error
+        raise StoreError(
+            f"{file}: {error.strerror}", hint="--path names another backup path."
+        ) from error
     try:
         config = msgspec.json.decode(data, type=StoreConfig)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -7,16 +7,18 @@ equal. Commands that only read need the first alone.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from streambackup.domain.instant import format_instant
-from streambackup.errors import NoStoreError, StoreError, UsageError
+from streambackup.errors import NoSpaceError, NoStoreError, StoreError, UsageError
 from streambackup.journal.owner import StoreIdentity
 from streambackup.metadata.store_config import (
     STORE_FILE,
@@ -109,7 +111,8 @@ def create_store(settings: StoreSettings, wanted: StoreConfig, disk: Disk) -> St
         home = find_store(settings)
     except NoStoreError:
         _refuse_foreign_files(root)
-        disk.ensure_directories(root)
+        with _writing_in(root):
+            disk.ensure_directories(root)
         probe(root, disk)
         home = _home(settings, wanted)
         _note_here(home, disk)
@@ -161,13 +164,8 @@ def probe(root: Path, disk: Disk) -> None:
     """
     name = f".probe-{secrets.token_hex(8)}"
     lower, upper = root / name, root / name.upper()
-    try:
+    with _writing_in(root):
         disk.create(lower).close()
-    except (StoreError, FileNotFoundError) as error:
-        raise StoreError(
-            f"{root} cannot be written: {error}",
-            hint="The service's user needs all rights in it; --path names another directory.",
-        ) from error
     try:
         if upper.exists():
             raise StoreError(
@@ -178,6 +176,21 @@ def probe(root: Path, disk: Disk) -> None:
             os.listdir(root)
     finally:
         disk.unlink(lower)
+
+
+@contextlib.contextmanager
+def _writing_in(root: Path) -> Iterator[None]:
+    """Turn whatever keeps a store out of *root* into one error with its cure."""
+    try:
+        yield
+    except NoSpaceError:
+        raise
+    except (StoreError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.message
+        raise StoreError(
+            f"{root} cannot be written: {reason}",
+            hint="The service's user needs all rights in it; --path names another directory.",
+        ) from error
 
 
 def _home(settings: StoreSettings, config: StoreConfig) -> StoreHome:
@@ -201,11 +214,8 @@ def _note_here(home: StoreHome, disk: Disk) -> None:
 
 def _refuse_foreign_files(root: Path) -> None:
     """An init that was interrupted left at most this node's state behind."""
-    try:
-        with storage_errors(root):
-            others = sorted(set(os.listdir(root)) - {"state"})
-    except FileNotFoundError:
-        return
+    with _writing_in(root):
+        others = sorted(set(os.listdir(root)) - {"state"}) if root.exists() else []
     if others:
         raise StoreError(
             f"{root} is not empty: it holds {others[0]!r}",

@@ -70,3 +70,17 @@ def test_what_it_refuses(
     refused, _, errors = init(*options)
     assert (refused, message in errors) == (code, True)
     assert tree_of(tmp_path) == {}
+
+
+@pytest.mark.parametrize("path", ["/proc/nothing", "file", "file/below", "loop", "x" * 300])
+def test_a_path_that_can_hold_no_store_is_one_line_and_its_cure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    before = sorted(tmp_path.iterdir())
+    assert run_command(["init", "--path", str(tmp_path / path)]) == 4
+    line, hint = capsys.readouterr().err.splitlines()
+    assert Path(path).name in line
+    assert "--path names another" in hint
+    assert sorted(tmp_path.iterdir()) == before
