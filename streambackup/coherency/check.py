@@ -15,9 +15,9 @@ from streambackup.blobs.loose import LooseBlobs
 from streambackup.coherency.filed_lines import check_filed_lines
 from streambackup.coherency.journals import check_journals
 from streambackup.coherency.named_blobs import NamedBlobs
+from streambackup.coherency.orphans import check_orphans
 from streambackup.domain.finding import Finding, FindingClass
 from streambackup.errors import StreamBackupError
-from streambackup.metadata.account_log import list_accounts, log_files
 from streambackup.reading.contents import Contents
 from streambackup.reading.store_reader import StoreReader
 
@@ -64,7 +64,7 @@ def check_store(root: Path, progress: Progress = lambda _what, _count: None) -> 
         findings += check_filed_lines(reader)
         findings += _check_accounts(reader, named, counts, progress)
         findings += _check_blobs(root, named, counts, progress)
-        findings += _check_orphans(reader)
+        findings += check_orphans(root)
     return CheckReport(
         accounts=counts.accounts,
         items=counts.items,
@@ -148,21 +148,3 @@ def _check_blobs(
             what="a store that did not finish left this file",
             path=str(leftover),
         )
-
-
-def _check_orphans(reader: StoreReader) -> Iterator[Finding]:
-    """Account logs whose epoch no journal, mark or partition log of any generation knows."""
-    known = set[str]()
-    for life in reader.lives:
-        directory = reader.root / "journal" / life.generation
-        known.update(file.name[:27] for file in directory.glob("*/*/*"))
-    for account, directory in list_accounts(reader.root):
-        for epoch, file in log_files(directory):
-            if str(epoch) not in known:
-                yield Finding(
-                    finding=FindingClass.ORPHANED_METADATA,
-                    what=f"no journal or mark knows the epoch {epoch} that wrote this account log",
-                    account=account,
-                    path=str(file),
-                    cure="Was it copied from another store? Move it away.",
-                )

@@ -11,7 +11,6 @@ from streambackup.runtime.disk import Disk
 
 LIFE_FILE = "generation.json"
 
-
 FORMAT = 1
 
 
@@ -80,3 +79,14 @@ def read_lives(root: Path) -> list[Life]:
             raise newer_release(str(file))
         lives.append(life)
     return sorted(lives, key=lambda life: (life.number, life.generation))
+
+
+def lost_lives(root: Path) -> list[Path]:
+    """The directories of generations of which something is journalled, and that lack the file that
+    describes them.
+    """
+    return [
+        directory
+        for directory in sorted((root / "journal").glob("*/"))
+        if not (directory / LIFE_FILE).exists() and any(directory.glob("*/*/*"))
+    ]

@@ -60,20 +60,49 @@ def is_hashed(directory: Path) -> bool:
     return _HASHED.match(directory.name) is not None
 
 
+def account_directories(root: Path) -> Iterator[Path]:
+    """Every directory that is one of an account, or should be."""
+    for fan_out in sorted((root / "accounts").glob("*/")):
+        yield from sorted(fan_out.glob("*/"))
+
+
+def account_of(root: Path, directory: Path) -> str | None:
+    """Whose directory it is; None where nothing tells, or what tells has another directory.
+
+    The id of one named by a hash is in a file of its own, and should that be lost, in every line.
+    """
+    found = (id for id in _names(directory) if account_directory(root, id) == directory)
+    return next(found, None)
+
+
+def written_id(directory: Path) -> str | None:
+    """The id in the file of a directory named by a hash, if it is there and text."""
+    try:
+        return (directory / ACCOUNT_FILE).read_bytes().decode()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+
+
+def _names(directory: Path) -> Iterator[str]:
+    if not is_hashed(directory):
+        if directory.name.isascii():
+            yield unquote(directory.name)
+        return
+    if written := written_id(directory):
+        yield written
+    for _, file in log_files(directory):
+        for line in decode_lines(file.read_bytes()):
+            if isinstance(line, Line):
+                yield line.account
+                break
+
+
 def list_accounts(root: Path) -> Iterator[tuple[str, Path]]:
     """Every account with a directory, and that directory."""
-    top = root / "accounts"
-    if not top.is_dir():
-        return
-    for fan_out in sorted(top.iterdir()):
-        for directory in sorted(fan_out.iterdir()):
-            if is_hashed(directory):
-                try:
-                    yield (directory / ACCOUNT_FILE).read_text("utf-8"), directory
-                except FileNotFoundError:
-                    continue
-            else:
-                yield unquote(directory.name), directory
+    for directory in account_directories(root):
+        account = account_of(root, directory)
+        if account is not None:
+            yield account, directory
 
 
 def log_files(directory: Path) -> list[tuple[EpochName, Path]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,9 +14,9 @@ from streambackup.domain.finding import Finding
 from streambackup.domain.fold import fold
 from streambackup.domain.history import AccountHistory
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
-from streambackup.domain.transaction import TransactionId
+from streambackup.domain.transaction import Position, TransactionId
 from streambackup.errors import NotFoundError
-from streambackup.journal.life import Life, read_lives
+from streambackup.journal.life import LIFE_FILE, Life, lost_lives, read_lives
 from streambackup.journal.line import Line, entry_of, place
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import (
@@ -111,7 +111,7 @@ class StoreReader:
             for life, partition in zip(self.lives, self._partitions_of(account), strict=True)
         }
         filed = self._filed_lines(account, findings)
-        stream: list[Entry | PartitionEvent] = []
+        stream: list[Entry | PartitionEvent] = self._lost(filed.keys())
         for life in self.lives:
             tail = tails[life.generation]
             elements: list[Line | PartitionEvent] = []
@@ -132,6 +132,21 @@ class StoreReader:
             elements.sort(key=place)
             stream += [entry_of(e) if isinstance(e, Line) else e for e in elements]
         return stream
+
+    def _lost(self, generations: Iterable[str]) -> list[Entry | PartitionEvent]:
+        """Gaps for what cannot be read, because nothing tells the place of its generation."""
+        known = {life.generation for life in self.lives}
+        lost = {directory.name for directory in lost_lives(self.root)}.union(generations) - known
+        return [
+            PartitionEvent(
+                kind=PartitionEventKind.GAP,
+                position=Position(generation, 0, 0),
+                end=0,
+                time_ms=0,
+                reason=f"the {LIFE_FILE} of generation {generation} is missing",
+            )
+            for generation in sorted(lost)
+        ]
 
     def _filed_lines(self, account: str, findings: list[Finding]) -> dict[str, list[Line]]:
         lines: dict[str, list[Line]] = {}
