@@ -20,6 +20,7 @@
       IncompleteError                  14   a restore or publish ended, something is missing
       FaultsFoundError                 15   check or compare found faults
       InDoubtError                     19   all that is known is there; it may not be all
+      UnfinishedRunError               20   the service ended before what was in hand was finished
       InterruptedRunError             130   stopped by the user; what was done is consistent
 
 A message is one line for people; ``hint`` names the command or the setting that cures it.
@@ -165,6 +166,12 @@ class InDoubtError(StreamBackupError):
     """The work is complete as far as the stream tells, and the stream may not tell everything."""
 
     exit_code = 19
+
+
+class UnfinishedRunError(StreamBackupError):
+    """What was in hand when the service was told to end took too long; the next start does it."""
+
+    exit_code = 20
 
 
 class InterruptedRunError(StreamBackupError):

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import structlog
 
-from streambackup.errors import InterruptedRunError
+from streambackup.errors import InterruptedRunError, UnfinishedRunError
 from streambackup.runtime.clock import Clock
 
 log = structlog.get_logger()
@@ -32,8 +32,10 @@ async def supervise(parts: Mapping[str, Part], *, stop: asyncio.Event, drain_s: 
 
     Raises:
         The first error that a part raised, itself, not in a group.
+        UnfinishedRunError: none did, and some had to be cancelled.
     """
     errors: list[Exception] = []
+    cut_off: list[str] = []
 
     async def guarded(name: str, part: Part) -> None:
         try:
@@ -48,6 +50,7 @@ async def supervise(parts: Mapping[str, Part], *, stop: asyncio.Event, drain_s: 
         await asyncio.sleep(drain_s)
         for task in tasks:
             if task.cancel():
+                cut_off.append(task.get_name())
                 log.warning("part_cancelled", part=task.get_name(), after_s=drain_s)
 
     async with asyncio.TaskGroup() as group:
@@ -57,6 +60,11 @@ async def supervise(parts: Mapping[str, Part], *, stop: asyncio.Event, drain_s: 
         limit.cancel()
     if errors:
         raise errors[0]
+    if cut_off:
+        raise UnfinishedRunError(
+            f"not finished {drain_s:g} s after being told to end: {', '.join(cut_off)}",
+            hint="Nothing is lost, the next start does it; shutdown.drain_s gives more time.",
+        )
 
 
 @contextlib.asynccontextmanager

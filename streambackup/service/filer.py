@@ -8,9 +8,10 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import traceback
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 
 from streambackup.errors import StoreError
 from streambackup.reading.account_info import write_account_infos
@@ -23,37 +24,61 @@ _SET_PARENT_DEATH_SIGNAL = 1
 
 @contextlib.contextmanager
 def filing_process() -> Iterator[Filer]:
-    """A filer that works in a child process, one request after the other, until the body ends."""
+    """A filer that works in a child process, one request after the other, until the body ends.
+
+    They talk through a pipe: the standard library's pool of processes needs named semaphores as
+    well, of which a warning is left on standard error when the service is killed.
+    """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_prepare) as pool:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), name="filing", daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        with ThreadPoolExecutor(1, thread_name_prefix="filing") as thread:
 
-        def file(request: FilingRequest) -> asyncio.Future[Filed]:
-            loop = asyncio.get_running_loop()
-            filed: asyncio.Future[Filed] = loop.create_future()
-            done = loop.run_in_executor(pool, file_and_describe, request)
-            done.add_done_callback(lambda done: _pass_on(done, filed))
-            return filed
+            def file(request: FilingRequest) -> asyncio.Future[Filed]:
+                loop = asyncio.get_running_loop()
+                # Whoever no longer waits for it does not stop what has been begun.
+                return asyncio.shield(loop.run_in_executor(thread, _ask, ours, request))
 
-        yield file
+            yield file
+    finally:
+        ours.close()
+        process.join()
 
 
-def _pass_on(done: asyncio.Future[Filed], filed: asyncio.Future[Filed]) -> None:
-    """Give *filed* the outcome of *done*, in words a user can act on."""
-    error = done.exception()
-    if isinstance(error, BrokenProcessPool):
-        error = StoreError(
+def _ask(filer: Connection, request: FilingRequest) -> Filed:
+    try:
+        filer.send(request)
+        outcome = filer.recv()
+    except (EOFError, OSError) as error:
+        raise StoreError(
             "the filing process died",
             hint="Was it out of memory? Nothing is lost: start the service again.",
-        )
-    if filed.cancelled():
-        return
-    if error is None:
-        filed.set_result(done.result())
-    else:
-        filed.set_exception(error)
+        ) from error
+    if isinstance(outcome, Exception):
+        raise outcome
+    assert isinstance(outcome, Filed)
+    return outcome
 
 
-def _prepare() -> None:
+def _serve(service: Connection) -> None:
+    """Answer every request with what was filed, or the error that kept it from being."""
+    _follow_parent()
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            request: FilingRequest = service.recv()
+            outcome: Filed | Exception
+            try:
+                outcome = file_and_describe(request)
+            except Exception as error:
+                error.add_note(traceback.format_exc())
+                outcome = error
+            service.send(outcome)
+
+
+def _follow_parent() -> None:
     """Signals are the parent's affair; without a parent there is nothing left to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -160,7 +160,11 @@ class ShutdownSettings(Section, frozen=True):
     """How the service ends."""
 
     drain_s: Annotated[
-        float, Meta(description="Seconds to finish what was begun after SIGTERM.", ge=0)
+        float,
+        Meta(
+            description="Seconds to finish what was begun after SIGTERM; if they do not do, exit code 20.",
+            ge=0,
+        ),
     ] = 10.0
 
 

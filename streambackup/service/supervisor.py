@@ -61,7 +61,8 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
     Raises:
         StoreBusyError: another service works on the store. StoreError, BusError, SourceError: what
         ended it.
-        InterruptedRunError: a second signal came before everything was finished.
+        UnfinishedRunError: not all was finished in that time. InterruptedRunError: a second signal
+            came before it was.
     """
     disk = Disk()
     home = await asyncio.to_thread(open_store, settings.store, disk=disk, clock=clock)

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from streambackup.errors import InterruptedRunError, StoreError
+from streambackup.errors import InterruptedRunError, StoreError, UnfinishedRunError
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.tasks import stopped_by_signals, supervise, watch_loop
 
@@ -79,8 +79,20 @@ async def test_a_part_that_does_not_end_in_time_is_cancelled() -> None:
 
     stop = asyncio.Event()
     stop.set()
-    await supervise({"deaf": deaf}, stop=stop, drain_s=0)
+    with pytest.raises(UnfinishedRunError, match="deaf"):
+        await supervise({"deaf": deaf}, stop=stop, drain_s=0)
     assert cancelled.is_set()
+
+
+async def test_what_failed_is_the_error_though_something_was_cancelled_too() -> None:
+    async def fails(stop: asyncio.Event) -> None:
+        raise StoreError("first")
+
+    async def deaf(stop: asyncio.Event) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(StoreError, match="first"):
+        await supervise({"deaf": deaf, "fails": fails}, stop=asyncio.Event(), drain_s=0)
 
 
 async def test_parts_that_return_by_themselves_end_the_whole_without_a_signal() -> None:
