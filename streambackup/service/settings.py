@@ -162,7 +162,7 @@ class ShutdownSettings(Section, frozen=True):
     drain_s: Annotated[
         float,
         Meta(
-            description="Seconds to finish what was begun after SIGTERM; if they do not do, exit code 20.",
+            description="Seconds to finish what was begun after SIGTERM; exit code 20 if too few.",
             ge=0,
         ),
     ] = 10.0
