@@ -14,7 +14,7 @@ from streambackup.bus.kafka.errors import kafka_errors
 from streambackup.bus.port import Bounds, Record, TopicPartition
 from streambackup.errors import PositionLostError
 
-FETCH_BYTES_MAX = 4 * 1024 * 1024
+FETCH_BYTES_MAX = 2 * 1024 * 1024
 """Of one answer. Many partitions with a backlog fill one of any size, and it is held twice."""
 
 
