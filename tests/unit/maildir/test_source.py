@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inotify_simple import Event as RawEvent
 
 from streambackup.domain.digest import digest_of
 from streambackup.domain.entry import ItemType
@@ -42,11 +41,6 @@ def deliver(folder: Path, name: bytes | str = "1.M1.host", data: bytes = MAIL) -
     Path(os.fsdecode(tmp)).write_bytes(data)
     os.rename(tmp, path)
     return Path(os.fsdecode(path))
-
-
-def written(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
-    return path
 
 
 def items(seen: Watching) -> list[str]:
@@ -269,87 +263,6 @@ async def test_a_mail_that_python_s_mailbox_rewrites_is_the_same_item(
     assert items(seen) == before
 
 
-async def test_dovecot_s_letters_are_tags_also_when_they_change_their_meaning(
-    root: Path, state: Path
-) -> None:
-    keywords = root / "dovecot-keywords"
-    keywords.write_bytes(b"0 Work\n")
-    deliver(root, "1.host:2,Sab")
-    async with watching(source_of(root), state) as seen:
-        await seen.until(lambda: count(seen) == 1)
-        assert states(seen)[0]["tags"] == ["Work"]
-
-        replacement = root / "dovecot-keywords.lock"
-        replacement.write_bytes(b"0 Work\n1 Later\n")
-        replacement.rename(keywords)
-        await seen.until(lambda: states(seen)[0]["tags"] == ["Work", "Later"])
-
-    keywords.write_bytes(b"0 Play\n1 Later\n")
-    async with watching(source_of(root), state, seen):
-        await seen.until(lambda: states(seen)[0]["tags"] == ["Play", "Later"])
-
-    assert len(seen.producer.blob_events()) == 1
-
-
-async def test_keywords_that_cannot_be_read_are_said_and_their_tags_come_later(
-    root: Path, state: Path
-) -> None:
-    keywords = root / "dovecot-keywords"
-    keywords.symlink_to("elsewhere")
-    deliver(root, "1.host:2,Sa")
-    source = source_of(root)
-    async with watching(source, state) as seen:
-        await seen.until(lambda: count(seen) == 1)
-        assert states(seen)[0]["tags"] == []
-        (warning,) = source.warnings
-        assert "dovecot-keywords" in warning
-        assert "tags may be out of date" in warning
-
-        written(root / "new-keywords", b"0 Work\n").rename(keywords)
-        await seen.until(lambda: states(seen)[0]["tags"] == ["Work"])
-
-    assert source.warnings == []
-
-
-async def test_tags_stay_while_their_keywords_cannot_be_read(root: Path, state: Path) -> None:
-    keywords = written(root / "dovecot-keywords", b"0 Work\n")
-    path = deliver(root, "1.host:2,a")
-    async with watching(source_of(root), state) as seen:
-        await seen.until(lambda: count(seen) == 1)
-        keywords.unlink()
-        keywords.mkdir()
-        path.rename(path.with_name("1.host:2,Sa"))
-        await seen.until(lambda: states(seen)[0]["flags"] == ["seen"])
-        keywords.rmdir()
-        written(root / "new-keywords", b"0 Play\n").rename(keywords)
-        await seen.until(lambda: states(seen)[0]["tags"] == ["Play"])
-
-    puts = [event for event in seen.view.history if isinstance(event, Put)]
-    tags = [put.state["tags"] for put in puts if put.type == ItemType.MESSAGE]
-    assert tags == [["Work"], ["Work"], ["Play"]]
-
-
-class DeafToKeywords(Watcher):
-    """As where what made a file unreadable ends without a word of the kernel."""
-
-    def _gather(self, event: RawEvent) -> None:
-        if event.name != "dovecot-keywords":
-            super()._gather(event)
-
-
-async def test_keywords_that_could_not_be_read_are_asked_for_again_with_the_next_change(
-    root: Path, state: Path
-) -> None:
-    keywords = root / "dovecot-keywords"
-    keywords.symlink_to("elsewhere")
-    deliver(root, "1.host:2,a")
-    async with watching(source_of(root, DeafToKeywords), state) as seen:
-        await seen.until(lambda: count(seen) == 1)
-        written(root / "new-keywords", b"0 Work\n").rename(keywords)
-        deliver(root, "2.host:2,a")
-        await seen.until(lambda: [held["tags"] for held in states(seen)] == [["Work"]] * 2)
-
-
 async def test_a_file_that_changes_beside_the_folders_does_not_keep_one_from_being_removed(
     root: Path, state: Path
 ) -> None:
@@ -364,6 +277,8 @@ async def test_a_file_that_changes_beside_the_folders_does_not_keep_one_from_bei
         await seen.until(lambda: ("Old",) in seen.view.folders(ACCOUNT))
         shutil.rmtree(root / ".Old")
         await seen.until(lambda: ("Old",) not in seen.view.folders(ACCOUNT))
+
+    assert isinstance(seen.view.history[-1], FolderDelete)
 
 
 async def test_two_files_with_one_name_are_one_message_and_that_is_said(
