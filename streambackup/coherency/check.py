@@ -7,6 +7,7 @@ anything else that is not as it should be is a fault.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from streambackup.coherency.orphans import check_orphans
 from streambackup.domain.finding import Finding, FindingClass
 from streambackup.errors import StreamBackupError
 from streambackup.reading.contents import Contents
+from streambackup.reading.scratch import Scratch
 from streambackup.reading.store_reader import StoreReader
 
 Progress = Callable[[str, int], None]
@@ -59,7 +61,8 @@ def check_store(root: Path, progress: Progress = lambda _what, _count: None) -> 
     reader = StoreReader(root)
     counts = _Counts()
     findings: list[Finding] = []
-    with NamedBlobs() as named:
+    with closing(Scratch()) as scratch:
+        named = NamedBlobs(scratch)
         findings += check_journals(reader)
         findings += check_filed_lines(reader)
         findings += _check_accounts(reader, named, counts, progress)

@@ -1,59 +1,83 @@
-"""Checking that what was filed is there: every line that a retained segment holds below the filed
-mark.
+"""Checking that what was filed is there: as many records as the mark counted, and every one that a
+retained segment still names.
 
-Once a segment is deleted, its account logs are the only record; until then the two can be held
-against each other.
+Once a segment is deleted, its account logs are the only record of it. The count then tells that
+lines are gone, though not whose they were: with a whole directory, from a log's end, or from its
+middle, where the hole in a sequence puts the account in doubt as well.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 
+from streambackup.bus.port import partition_of
 from streambackup.domain.finding import Finding, FindingClass
+from streambackup.domain.partition_event import PartitionEventKind
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.line import Line, lines_of
-from streambackup.journal.mark import farthest_mark
+from streambackup.journal.mark import FiledMark, farthest_mark
 from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import frames_of, open_segment
-from streambackup.metadata.account_log import Unreadable, account_directory, decode_lines, log_files
+from streambackup.metadata.account_log import (
+    Unreadable,
+    account_directory,
+    decode_lines,
+    list_accounts,
+    log_files,
+)
+from streambackup.reading.scratch import Scratch
 from streambackup.reading.store_reader import TRANSACTIONS, StoreReader
+from streambackup.reading.tail import filed_events
 
-Journalled = tuple[bytes, int]
-"""An account's id, encoded, and the offset of one of its transactions."""
+_SCHEMA = (
+    "CREATE TABLE journalled (account TEXT, offset INTEGER, PRIMARY KEY (account, offset))"
+    " WITHOUT ROWID",
+    "CREATE TABLE events (offset INTEGER PRIMARY KEY)",
+)
 
 
 def check_filed_lines(reader: StoreReader) -> Iterator[Finding]:
-    """Report the accounts whose logs lack transactions that a segment says were filed."""
+    """Report what was filed, by a mark's count or by a segment, and stands in no log."""
     for life in reader.lives:
-        for partition in range(life.partitions):
-            path = PartitionPath(reader.root, life.generation, TRANSACTIONS, partition)
-            # The mark first: what it covers was in the logs before it was written.
-            filed_to = farthest_mark(path).filed_to
-            if filed_to:
-                yield from _check_partition(path, filed_to)
+        partitions = range(life.partitions)
+        paths = [PartitionPath(reader.root, life.generation, TRANSACTIONS, p) for p in partitions]
+        # The marks first: what they cover was in the logs before they were written.
+        marks = [farthest_mark(path) for path in paths]
+        accounts = defaultdict[int, list[str]](list)
+        for account, _ in list_accounts(reader.root):
+            accounts[partition_of(account.encode(), life.partitions)].append(account)
+        for path, mark in zip(paths, marks, strict=True):
+            if mark.filed_to:
+                with closing(Scratch(*_SCHEMA)) as scratch:
+                    yield from _check_partition(path, mark, accounts[path.partition], scratch)
 
 
-def _check_partition(path: PartitionPath, filed_to: int) -> Iterator[Finding]:
-    with closing(sqlite3.connect("")) as database:
-        database.execute(
-            "CREATE TABLE journalled (account BLOB, offset INTEGER, PRIMARY KEY (account, offset))"
-            " WITHOUT ROWID"
-        )
-        insert = "INSERT OR IGNORE INTO journalled VALUES (?, ?)"
-        database.executemany(insert, _journalled(path, filed_to))
-        accounts = database.execute("SELECT DISTINCT account FROM journalled").fetchall()
-        for (account,) in accounts:
-            rows = database.execute("SELECT offset FROM journalled WHERE account = ?", (account,))
-            yield from _compare(
-                path, account.decode("utf-8", "surrogatepass"), {o for (o,) in rows}
-            )
+def _check_partition(
+    path: PartitionPath, mark: FiledMark, accounts: Iterable[str], scratch: Scratch
+) -> Iterator[Finding]:
+    scratch.add("INSERT OR IGNORE INTO journalled VALUES (?, ?)", _journalled(path, mark.filed_to))
+    named = scratch.rows("SELECT DISTINCT account FROM journalled")
+    accounted_for = _events(path, mark.filed_to, scratch)
+    all_readable = True
+    for account in sorted({*accounts, *(account for (account,) in named)}):
+        filed = _filed(path, account, mark.filed_to)
+        if filed is None:
+            all_readable = False
+            continue
+        rows = scratch.rows("SELECT offset FROM journalled WHERE account = ?", account)
+        missing = {offset for (offset,) in rows} - filed
+        accounted_for += len(filed) + len(missing)
+        if missing:
+            yield _missing_of_account(path, account, missing)
+    if all_readable and accounted_for < mark.records:
+        yield _missing_of_partition(path, mark.records - accounted_for)
 
 
-def _journalled(path: PartitionPath, filed_to: int) -> Iterator[Journalled]:
-    """The transactions below *filed_to* in the segments that are still there, one segment
-    at a time.
+def _journalled(path: PartitionPath, filed_to: int) -> Iterator[tuple[str, int]]:
+    """Account and offset of the transactions below *filed_to* in the segments that are still there,
+    one segment at a time.
     """
     for segment in path.segments():
         if segment.first >= filed_to:
@@ -67,25 +91,52 @@ def _journalled(path: PartitionPath, filed_to: int) -> Iterator[Journalled]:
                 continue
             for line in lines_of([placed], path.partition, 0):
                 if isinstance(line, Line):
-                    account = line.account.encode("utf-8", "surrogatepass")
-                    yield from ((account, o) for o in line.offsets() if o < filed_to)
+                    yield from ((line.account, o) for o in line.offsets() if o < filed_to)
 
 
-def _compare(path: PartitionPath, account: str, journalled: set[int]) -> Iterator[Finding]:
-    directory = account_directory(path.root, account)
-    for _, file in log_files(directory):
+def _events(path: PartitionPath, filed_to: int, scratch: Scratch) -> int:
+    """How many markers and quarantined records below *filed_to* the partition log holds."""
+    offsets = (
+        (event.position.offset,)
+        for event in filed_events(path)
+        if event.kind is not PartitionEventKind.GAP and event.position.offset < filed_to
+    )
+    scratch.add("INSERT OR IGNORE INTO events VALUES (?)", offsets)
+    ((count,),) = scratch.rows("SELECT count(*) FROM events")
+    return int(count)
+
+
+def _filed(path: PartitionPath, account: str, filed_to: int) -> set[int] | None:
+    """The offsets below *filed_to* that the account's logs hold; None where a line is damaged,
+    which is a fault of its own and tells as much.
+    """
+    offsets = set[int]()
+    for _, file in log_files(account_directory(path.root, account)):
         for line in decode_lines(file.read_bytes()):
             if isinstance(line, Unreadable):
                 if not line.last:
-                    return  # A damaged line is a fault of its own, and tells as much.
+                    return None
             elif line.generation == path.generation:
-                journalled.difference_update(line.offsets())
-    if journalled:
-        yield Finding(
-            finding=FindingClass.MISSING_LINES,
-            what=f"{len(journalled)} transactions that were filed are not in the account log",
-            account=account,
-            path=str(directory),
-            offset=min(journalled),
-            cure="Copy the account's directory from another copy, or replay the topic.",
-        )
+                offsets.update(offset for offset in line.offsets() if offset < filed_to)
+    return offsets
+
+
+def _missing_of_account(path: PartitionPath, account: str, offsets: set[int]) -> Finding:
+    return Finding(
+        finding=FindingClass.MISSING_LINES,
+        what=f"{len(offsets)} transactions that were filed are not in the account log",
+        account=account,
+        path=str(account_directory(path.root, account)),
+        offset=min(offsets),
+        cure="Copy the account's directory from another copy, or replay the topic.",
+    )
+
+
+def _missing_of_partition(path: PartitionPath, count: int) -> Finding:
+    return Finding(
+        finding=FindingClass.MISSING_LINES,
+        what=f"{count} records of this partition that were filed are in no log",
+        path=str(path.directory),
+        cure="Compare with another copy: 'streambackup fingerprint --compare' names an account. "
+        "Copy its directory, or replay the topic.",
+    )

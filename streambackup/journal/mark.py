@@ -20,17 +20,18 @@ class FiledMark(msgspec.Struct, frozen=True):
     """Everything below ``filed_to`` of this partition stands in account logs and the partition log.
 
     ``last_crc`` and ``last_ms`` are of the record before it, for the owner that finds no segment
-    any more.
+    any more. ``records`` counts those that are in the logs: offsets need not follow each other.
     """
 
     filed_to: int
     last_crc: int | None
     last_ms: int
     filed_at_ms: int
+    records: int = 0
     check: int = 0
 
     def checksum(self) -> int:
-        said = (self.filed_to, self.last_crc, self.last_ms, self.filed_at_ms)
+        said = (self.filed_to, self.last_crc, self.last_ms, self.filed_at_ms, self.records)
         return crc32c(msgspec.json.encode(said))
 
     @property

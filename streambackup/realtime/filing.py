@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from streambackup.domain.entry import ItemType
-from streambackup.domain.partition_event import PartitionEvent
+from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
 from streambackup.events.mailbox import Put
 from streambackup.journal.line import clusters_and_holes, lines_of, place
 from streambackup.journal.mark import FiledMark, farthest_mark, mark_files, write_mark
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 class FilingRequest(msgspec.Struct, frozen=True):
     """File a partition's union up to ``end``, which the requester has sealed.
 
-    ``mark`` is what to say then.
+    ``mark`` is what to say then, but for the count of records.
     """
 
     root: Path
@@ -63,6 +63,7 @@ class Filed(msgspec.Struct, frozen=True):
     """
 
     lines: int
+    records: int
     accounts: int
     described: tuple[str, ...]
 
@@ -80,6 +81,7 @@ class _Filing:
         self._accounts: set[str] = set()
         self._described: set[str] = set()
         self._lines = 0
+        self._records = 0
 
     def add_hole(self, hole: PartitionEvent) -> None:
         """Take a gap that nobody recorded: from now on the partition log does."""
@@ -91,12 +93,18 @@ class _Filing:
         by_account = self._by_account
         elements = lines_of(cluster, self._request.partition, floor)
         end = self._request.mark.filed_to
-        if any(placed.next > end for placed in cluster):
+        whole = all(floor <= placed.first and placed.next <= end for placed in cluster)
+        if not whole:
             elements = [element for element in elements if place(element) < end]
         for element in elements:
             if isinstance(element, PartitionEvent):
                 self._of_partition.append(encode_line(element))
+                self._records += element.kind is not PartitionEventKind.GAP
                 continue
+            if whole:
+                self._records += len(element.earlier) + (element.offset is not None)
+            else:
+                self._records += sum(floor <= offset < end for offset in element.offsets())
             event = element.event
             account = event.account
             assert account is not None
@@ -130,7 +138,9 @@ class _Filing:
         """Make all of it durable."""
         self._append()
         self._disk.sync_all(self._request.root, self._written)
-        return Filed(self._lines, len(self._accounts), tuple(sorted(self._described)))
+        return Filed(
+            self._lines, self._records, len(self._accounts), tuple(sorted(self._described))
+        )
 
 
 def file_partition(request: FilingRequest, disk: Disk) -> Filed:
@@ -155,7 +165,8 @@ def file_partition(request: FilingRequest, disk: Disk) -> Filed:
             filing.add_hole(hole)
         filing.add(cluster, floor)
     filed = filing.finish()
-    write_mark(path, request.epoch_name, request.mark, disk)
+    mark = msgspec.structs.replace(request.mark, records=before.records + filed.records)
+    write_mark(path, request.epoch_name, mark, disk)
     return filed
 
 

@@ -242,7 +242,7 @@ def small_files() -> dict[str, bytes]:
         transactions_topic="mailbox.transactions",
         blobs_topic="mailbox.blobs",
     )
-    mark = FiledMark(15, 0xDEADBEEF, TIME_MS + 9, TIME_MS + 60_000)
+    mark = FiledMark(15, 0xDEADBEEF, TIME_MS + 9, TIME_MS + 60_000, records=14)
     whole = FILE_MAGIC + b"".join(frames().values())
     return {
         "streambackup.json": encode_store_config(StoreConfig(store="5" * 32, created_ms=TIME_MS)),

@@ -100,7 +100,7 @@ async def test_a_filer_that_has_enough_to_do_gets_no_more(rig: Rig) -> None:
 
     assert len(rig.asked) == FILINGS_AHEAD
 
-    rig.filings[0].set_result(Filed(1, 1, ()))
+    rig.filings[0].set_result(Filed(1, 1, 1, ()))
     await rig.worker.tick(rig.turns)
 
     assert len(rig.asked) == FILINGS_AHEAD + 1
