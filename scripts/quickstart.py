@@ -6,6 +6,7 @@ Everything it makes lies below a temporary directory and is gone afterwards.
 
 from __future__ import annotations
 
+import argparse
 import base64
 import contextlib
 import hashlib
@@ -13,6 +14,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.corpus.mailbox_writer import Writer
 
-ACCOUNT = "sample@example.org"
+SAMPLE_ACCOUNT = "sample@example.org"
 STREAMBACKUP = [str(Path(sys.executable).parent / "streambackup")]
 WAIT_S = 60.0
 STEPS_SHOWN = 8
@@ -37,11 +39,12 @@ class GaveUpError(Exception):
 
 
 class Demo:
-    """One backup path, its service, and the mailbox it watches."""
+    """One backup path, its service, and the mailbox it watches as *account*'s."""
 
-    def __init__(self, place: Path, maildir: Path) -> None:
+    def __init__(self, place: Path, maildir: Path, account: str) -> None:
         self.place = place
         self.maildir = maildir
+        self.account = account
         self.config = place / "streambackup.toml"
         self._process: subprocess.Popen[bytes] | None = None
         self._shown: dict[str, tuple[object, ...]] = {}
@@ -49,7 +52,7 @@ class Demo:
             f"[store]\npath = {json.dumps(str(place / 'store'))}\n"
             '[http]\nlisten = "0"\n[log]\nlevel = "warning"\n'
             f"[[sources.maildir]]\npath = {json.dumps(str(maildir))}\n"
-            f'account = "{ACCOUNT}"\n'
+            f"account = {json.dumps(account)}\n"
         )
 
     def ask(self, *words: str, may_fail: bool = False) -> str:
@@ -70,7 +73,7 @@ class Demo:
             time.sleep(0.1)
 
     def items(self, *words: str) -> list[dict[str, object]]:
-        text = self.ask("item", "list", ACCOUNT, "--json", *words, may_fail=True)
+        text = self.ask("item", "list", self.account, "--json", *words, may_fail=True)
         found: list[dict[str, object]] = json.loads(text) if text else []
         return found
 
@@ -121,7 +124,7 @@ def run_sample(place: Path) -> None:
     writer = Writer(maildir, seed=int(time.time()))
     for _ in range(SAMPLE_STEPS):
         writer.step()
-    demo = Demo(place, maildir)
+    demo = Demo(place, maildir, SAMPLE_ACCOUNT)
     say(f"A sample mailbox is in {maildir}. Making a store beside it and starting the service.")
     demo.ask("init")
     with demo.service():
@@ -152,7 +155,7 @@ def delete_and_bring_back(demo: Demo) -> None:
     )
     demo.show_recorded()
     say("Bringing it back, as it was before it was deleted:")
-    command = ("restore", "undelete", ACCOUNT, "--since", "1h ago", "--to", str(demo.maildir))
+    command = ("restore", "undelete", demo.account, "--since", "1h ago", "--to", str(demo.maildir))
     say(f"  streambackup {shlex.join(command)}")
     say(indent(demo.ask(*command)))
     back = [f for f in demo.maildir.glob("**/cur/*") if f.read_bytes() == content]
@@ -165,10 +168,11 @@ def delete_and_bring_back(demo: Demo) -> None:
     demo.show_recorded()
 
 
-def run_own(place: Path, maildir: Path) -> None:
+def run_own(place: Path, maildir: Path, account: str) -> None:
     """The given mailbox: read, never written; one message is restored elsewhere and compared."""
-    demo = Demo(place, maildir)
-    say(f"Backing up {maildir} into {place / 'store'}; nothing is written into the mailbox.")
+    demo = Demo(place, maildir, account)
+    say(f"Backing up {maildir} as {account}'s into {place / 'store'}.")
+    say("Nothing is written into the mailbox.")
     demo.ask("init")
     with demo.service():
         demo.wait_until("the first listing", lambda: bool(demo.items()) and demo.caught_up())
@@ -180,7 +184,7 @@ def run_own(place: Path, maildir: Path) -> None:
         chosen = messages[-1]
         target = place / "restored"
         say(f"\nRestoring {str(chosen['name'])!r} into {target}:")
-        say(indent(demo.ask("restore", "item", ACCOUNT, str(chosen["item"]), "--to", str(target))))
+        say(indent(demo.ask("restore", "item", account, str(chosen["item"]), "--to", str(target))))
         same = [f for f in target.rglob("*.eml") if digest_of(f) == chosen["digest"]]
         if not same:
             raise GaveUpError("the restored message is not what the mailbox holds")
@@ -210,21 +214,41 @@ def indent(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.rstrip().splitlines())
 
 
+def owner_of(maildir: Path) -> str:
+    """A name for the account: who owns the mailbox, on this machine."""
+    try:
+        user = maildir.owner()
+    except KeyError:
+        user = str(maildir.stat().st_uid)
+    return f"{user}@{socket.gethostname()}"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/quickstart",
+        description="See a backup at work: on a sample mailbox, or read-only on your own Maildir.",
+    )
+    parser.add_argument("maildir", metavar="MAILDIR", nargs="?", type=Path, help="your own Maildir")
+    parser.add_argument("--account", help="what to call its account; its owner unless said")
+    given = parser.parse_args()
+    if given.maildir is None and given.account is not None:
+        parser.error("--account is for a MAILDIR of your own")
+    if given.maildir is not None and not (given.maildir / "cur").is_dir():
+        parser.error(f"{given.maildir} is no Maildir: it has no directory cur")
+    return given
+
+
 def main() -> int:
-    if len(sys.argv) > 2 or sys.argv[1:2] in (["-h"], ["--help"]):
-        say("usage: scripts/quickstart [MAILDIR]")
-        return 0 if len(sys.argv) == 2 else 2
-    maildir = Path(sys.argv[1]).resolve() if len(sys.argv) == 2 else None
-    if maildir is not None and not (maildir / "cur").is_dir():
-        say(f"{maildir} is no Maildir: it has no directory cur")
-        return 2
+    given = arguments()
     os.environ.pop("STREAMBACKUP_CONFIG", None)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         with tempfile.TemporaryDirectory(prefix="streambackup-quickstart-") as place:
-            if maildir is None:
+            if given.maildir is None:
                 run_sample(Path(place))
             else:
-                run_own(Path(place), maildir)
+                maildir = given.maildir.resolve()
+                run_own(Path(place), maildir, given.account or owner_of(maildir))
     except GaveUpError as error:
         say(f"quickstart: {error}")
         return 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +51,7 @@ def test_own_maildir(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "byte for byte what the mailbox holds" in done.stdout
+    assert f"as {getpass.getuser()}@{socket.gethostname()}'s" in done.stdout
     assert everything_in(maildir) == before
     assert [path.name for path in tmp_path.iterdir()] == ["Maildir"]
 
@@ -58,4 +61,12 @@ def test_no_maildir(tmp_path: Path) -> None:
     done = quickstart(str(tmp_path))
 
     assert done.returncode == 2
-    assert "is no Maildir" in done.stdout
+    assert "is no Maildir" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["-x"], ["one", "two"], ["--account", "ann"]])
+def test_what_it_does_not_know_gets_its_usage(words: list[str]) -> None:
+    done = quickstart(*words)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: scripts/quickstart ")
