@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
-from streambackup.cli.asking import asking
+from streambackup.cli.asking import AccountId, asking
 from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.item_history import COLUMNS
 from streambackup.cli.render import write_list
@@ -16,7 +12,7 @@ from streambackup.service.lookup import find_account
 
 
 def account_history(
-    account: Annotated[str, Parameter(help="The account's id.")],
+    account: AccountId,
     /,
     *,
     common: Common = NOTHING_SAID,

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from streambackup.cli.as_of import NOW, AsOfOptions
-from streambackup.cli.asking import asking
+from streambackup.cli.asking import AccountId, asking
 from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.render import write_document
 from streambackup.reading.shown import ShownAccount, show_account
@@ -17,7 +14,7 @@ from streambackup.service.lookup import find_account
 
 
 def account_show(
-    account: Annotated[str, Parameter(help="The account's id.")],
+    account: AccountId,
     /,
     *,
     as_of: AsOfOptions = NOW,

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
+from cyclopts import Parameter
+
+from streambackup.cli.as_of import AsOfOptions
 from streambackup.cli.common import Common
+from streambackup.cli.render import note
+from streambackup.domain.history import ItemState
+from streambackup.reading.shown import explain_run
 from streambackup.reading.store_reader import StoreReader
 from streambackup.runtime.audit import Concerned
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
-from streambackup.service.lookup import check_text, open_audit_log
+from streambackup.service.lookup import (
+    check_text,
+    find_account,
+    find_item,
+    find_state,
+    open_audit_log,
+)
+
+AccountId = Annotated[str, Parameter(help="The account's id.")]
+ItemId = Annotated[str, Parameter(help="The item's id.")]
 
 
 @contextlib.contextmanager
@@ -30,3 +46,21 @@ def asking(
     audit = open_audit_log(settings, disk=Disk(), clock=SystemClock())
     with audit.recorded(command, arguments, concerned):
         yield reader
+
+
+@contextlib.contextmanager
+def asking_of_item(
+    common: Common, command: str, account: str, item: str, as_of: AsOfOptions
+) -> Iterator[tuple[StoreReader, ItemState]]:
+    """The state of *item* as of what was asked for, which is explained where it has to be.
+
+    Raises:
+        NotFoundError: there is no such account, transaction or item, or not yet. What ``asking``
+        raises.
+    """
+    at_ms, until = as_of.instant_ms(), as_of.transaction_id()
+    with asking(common, command, as_of.arguments(), Concerned([account], [item])) as reader:
+        state = find_state(find_item(find_account(reader, account, until=until), item), at_ms)
+        if explanation := explain_run(state, until):
+            note(explanation)
+        yield reader, state

@@ -5,20 +5,15 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Iterable
-from typing import Annotated
 
 import msgspec
-from cyclopts import Parameter
 
 from streambackup.cli.as_of import NOW, AsOfOptions
-from streambackup.cli.asking import asking
+from streambackup.cli.asking import AccountId, ItemId, asking_of_item
 from streambackup.cli.common import NOTHING_SAID, Common
-from streambackup.cli.render import note, write_document
+from streambackup.cli.render import write_document
 from streambackup.errors import NotFoundError
 from streambackup.reading.contents import Contents
-from streambackup.reading.shown import explain_run
-from streambackup.runtime.audit import Concerned
-from streambackup.service.lookup import find_account, find_item, find_state
 
 
 class Catted(msgspec.Struct, frozen=True):
@@ -31,20 +26,15 @@ class Catted(msgspec.Struct, frozen=True):
 
 
 def item_cat(
-    account: Annotated[str, Parameter(help="The account's id.")],
-    item: Annotated[str, Parameter(help="The item's id.")],
+    account: AccountId,
+    item: ItemId,
     /,
     *,
     as_of: AsOfOptions = NOW,
     common: Common = NOTHING_SAID,
 ) -> None:
     """Write an item's content to standard output, byte for byte, checked against its digest."""
-    at_ms, until = as_of.instant_ms(), as_of.transaction_id()
-    concerned = Concerned([account], [item])
-    with asking(common, "item cat", as_of.arguments(), concerned) as reader:
-        state = find_state(find_item(find_account(reader, account, until=until), item), at_ms)
-        if explanation := explain_run(state, until):
-            note(explanation)
+    with asking_of_item(common, "item cat", account, item, as_of) as (reader, state):
         if state.digest is None:
             raise NotFoundError(
                 f"item {item} has no content, its state is all of it",

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-from cyclopts import Parameter
 
-from streambackup.cli.asking import asking
+from streambackup.cli.asking import AccountId, ItemId, asking
 from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.render import Column, write_list
 from streambackup.reading.shown import Shower, ShownState
@@ -28,8 +25,8 @@ COLUMNS = [
 
 
 def item_history(
-    account: Annotated[str, Parameter(help="The account's id.")],
-    item: Annotated[str, Parameter(help="The item's id.")],
+    account: AccountId,
+    item: ItemId,
     /,
     *,
     common: Common = NOTHING_SAID,

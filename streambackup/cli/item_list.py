@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from streambackup.cli.as_of import read_time
-from streambackup.cli.asking import asking
+from streambackup.cli.asking import AccountId, asking
 from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.render import Column, instant, write_list
 from streambackup.domain.entry import ItemType
@@ -79,7 +79,7 @@ EVERYTHING = Wanted()
 
 
 def item_list(
-    account: Annotated[str, Parameter(help="The account's id.")],
+    account: AccountId,
     /,
     *,
     wanted: Wanted = EVERYTHING,
