@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from streambackup.domain.finding import Finding
 from streambackup.domain.transaction import Position, TransactionId
+
+canonical: Callable[[Any], bytes] = msgspec.json.Encoder(order="sorted").encode
+"""The one JSON text of a state, which two states share only where they are the same."""
 
 
 class ItemState(msgspec.Struct, frozen=True, kw_only=True):

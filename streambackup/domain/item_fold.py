@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from streambackup.domain.entry import Entry, Member, Operation
-from streambackup.domain.history import ItemState
+from streambackup.domain.history import ItemState, canonical
 from streambackup.domain.moment import clamp
 from streambackup.domain.run import continues
 from streambackup.domain.transaction import Position, TransactionId
@@ -213,4 +213,10 @@ def _show(judged: _Judged, ignored_attributes: frozenset[str]) -> ItemState:
 
 
 def _equal(a: ItemState, b: ItemState) -> bool:
-    return (a.deleted, a.digest, a.type, a.state) == (b.deleted, b.digest, b.type, b.state)
+    """Whether two states are the same in JSON, where 1, 1.0 and true are three values."""
+    return (a.deleted, a.digest, a.type, a.state) == (
+        b.deleted,
+        b.digest,
+        b.type,
+        b.state,
+    ) and canonical(a.state) == canonical(b.state)

@@ -11,10 +11,8 @@ import hashlib
 
 import msgspec
 
-from streambackup.domain.history import AccountHistory, ItemHistory, ItemState
+from streambackup.domain.history import AccountHistory, ItemHistory, ItemState, canonical
 from streambackup.reading.store_reader import StoreReader
-
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class Difference(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -28,7 +26,7 @@ class Difference(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def state_bytes(state: ItemState) -> bytes:
     """The canonical form of a state."""
-    return _encode(
+    return canonical(
         {
             "start": state.start_ms,
             "end": state.end_ms,
@@ -54,7 +52,7 @@ def account_hash(history: AccountHistory) -> bytes:
 
 
 def _node(name: str, leaves: list[bytes]) -> bytes:
-    whole = hashlib.sha256(_encode(name))
+    whole = hashlib.sha256(canonical(name))
     for leaf in leaves:
         whole.update(leaf)
     return whole.digest()
@@ -106,7 +104,7 @@ def _in_item(account: str, a: ItemHistory, b: ItemHistory) -> Difference:
             different = [
                 name
                 for name in ("start_ms", "end_ms", "deleted", "late", "digest", "type", "state")
-                if getattr(one, name) != getattr(other, name)
+                if canonical(getattr(one, name)) != canonical(getattr(other, name))
             ]
             what = f"states differ in {', '.join(different) or 'their transactions'}"
             return Difference(account, a.item, str(one.transactions[-1]), what)

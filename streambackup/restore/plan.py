@@ -7,7 +7,7 @@ import hashlib
 import msgspec
 
 from streambackup.domain.entry import ItemType
-from streambackup.domain.history import AccountHistory, Doubt, ItemState
+from streambackup.domain.history import AccountHistory, Doubt, ItemState, canonical
 from streambackup.domain.item import STATE_TYPES, State
 from streambackup.restore.report import Failure, Unrestored
 from streambackup.restore.select import AsOf, DeletedBetween, Picked, Scope, select
@@ -110,7 +110,7 @@ def restore_key(plan: RestorePlan, item: PlannedItem) -> str:
         item.digest,
         item.state.state,
     )
-    return hashlib.sha256(msgspec.json.encode(known, order="sorted")).hexdigest()[:_KEY_DIGITS]
+    return hashlib.sha256(canonical(known)).hexdigest()[:_KEY_DIGITS]
 
 
 def _planned(picked: Picked) -> PlannedItem | Unrestored:

@@ -372,14 +372,15 @@ def _show(groups: list[_Group], ignored_attributes: Collection[str]) -> list[Mod
             shown.append(new)
             continue
         old = shown[before]
-        if (old.deleted, old.type, old.digest, old.state) == (
-            group.deleted,
-            group.type,
-            group.digest,
-            state,
-        ):
+        if _shown_json(old) == _shown_json(new):
             shown[before] = old._replace(transactions=old.transactions + ids)
             continue
         shown[before] = old._replace(end_ms=group.start_ms)
         shown.append(new)
     return shown
+
+
+def _shown_json(state: ModelState) -> bytes:
+    """What makes two neighbours one state, as JSON has it: 1, 1.0 and true are three values."""
+    shown = (state.deleted, state.type, state.digest, state.state)
+    return msgspec.json.encode(shown, order="sorted")

@@ -99,6 +99,7 @@ class _Writer:
         state = {
             "folder": self.one_of(*FOLDERS),
             "flags": self.one_of([], ["seen"], ["flagged"]),
+            "color": self.one_of(1, 1, 1, True),
             "last_login_ms": self.one_of(1, 2),
         }
         digest = self.one_of(*DIGESTS[:2], *DIGESTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 
 from streambackup.domain.entry import ItemType
 from streambackup.domain.fold import fold
-from streambackup.domain.history import AccountHistory
+from streambackup.domain.history import AccountHistory, canonical
 from streambackup.domain.transaction import Position
 from streambackup.errors import NotFoundError
 from streambackup.events.mailbox import MailboxEvent, Put
@@ -197,6 +198,26 @@ def test_ignored_attributes_alone_make_no_state() -> None:
         {"folder": "f", "flags": ["seen"]},
         {"folder": "f", "flags": []},
     )
+
+
+def test_values_that_json_tells_apart_are_two_states() -> None:
+    """They are equal in Python, and not in the contents of what was backed up."""
+    values = [1, 1.0, True, 1, 0, 0.0, -0.0, False, [1], [True], {"x": 1}, {"x": True}]
+    for number, (one, other) in enumerate(itertools.pairwise(values)):
+        found = history(message("m", 1, n=one), message("m", 2, n=other)).items["m"].states
+
+        assert [canonical(state.state["n"]) for state in found] == [
+            canonical(one),
+            canonical(other),
+        ], number
+
+
+def test_the_order_of_a_states_fields_makes_no_state() -> None:
+    found = history(
+        message("m", 1, a={"x": 1, "y": 2}, b=1), message("m", 2, b=1, a={"y": 2, "x": 1})
+    )
+
+    assert len(found.items["m"].states) == 1
 
 
 def test_equal_neighbours_are_one_state_across_a_late_one() -> None:

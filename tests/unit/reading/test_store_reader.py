@@ -227,6 +227,7 @@ def test_fingerprints_are_equal_where_histories_are(tmp_path: Path, log: Partiti
     ("changed", "item", "transaction", "what"),
     [
         (put("m", 3, n=9, folder="f"), "m", "test:00000001:3", "states differ in state"),
+        (put("m", 3, n=3.0, folder="f"), "m", "test:00000001:3", "states differ in state"),
         (put("x", 3, n=3, folder="f"), "m", "test:00000001:3", "states differ in state"),
         (put("m", 3, n=3, folder="f", time_ms=TIME_MS + MOMENT_MS), "m", None, None),
     ],
