@@ -16,7 +16,6 @@ from aiokafka import TopicPartition
 from streambackup.bus.kafka.connection import KafkaSettings
 from streambackup.bus.kafka.reader import new_consumer
 from streambackup.service.settings import WorkerSettings
-from streambackup.service.supervisor import COLLECT_EVERY
 
 
 async def consume(address: str, topic: str, partitions: int, records: int) -> float:
@@ -28,7 +27,7 @@ async def consume(address: str, topic: str, partitions: int, records: int) -> fl
         assigned = [TopicPartition(topic, partition) for partition in range(partitions)]
         gc.collect()
         gc.freeze()
-        gc.set_threshold(COLLECT_EVERY, 20, 50)
+        gc.set_threshold(50_000, 20, 50)
         began = time.perf_counter()
         consumer.assign(assigned)
         await consumer.seek_to_beginning(*assigned)

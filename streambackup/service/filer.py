@@ -18,6 +18,7 @@ from streambackup.reading.account_info import write_account_infos
 from streambackup.realtime.account_worker import Filer
 from streambackup.realtime.filing import Filed, FilingRequest, file_partition
 from streambackup.runtime.disk import Disk
+from streambackup.runtime.memory import settle_for_batches
 
 _SET_PARENT_DEATH_SIGNAL = 1
 
@@ -66,6 +67,7 @@ def _ask(filer: Connection, request: FilingRequest) -> Filed:
 def _serve(service: Connection) -> None:
     """Answer every request with what was filed, or the error that kept it from being."""
     _follow_parent()
+    settle_for_batches()
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             request: FilingRequest = service.recv()

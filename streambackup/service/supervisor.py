@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import shutil
 from collections.abc import AsyncIterator, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from streambackup.outbox.relay import relay
 from streambackup.realtime.stream_worker import Handler, StreamWorker
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
+from streambackup.runtime.memory import settle_for_batches
 from streambackup.runtime.metrics import Metrics
 from streambackup.runtime.tasks import Part, stopped_by_signals, supervise, watch_loop
 from streambackup.service.endpoints import Endpoints, parse_listen
@@ -42,8 +42,6 @@ from streambackup.sources.maildir.source import MaildirSource
 log = structlog.get_logger()
 
 LEVELS_EVERY_S = 5.0
-COLLECT_EVERY = 50_000
-"""Objects made between two looks of the garbage collector. Batches make many and no cycles."""
 
 
 class Role(StrEnum):
@@ -73,9 +71,7 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
             async with AsyncExitStack() as stack:
                 service = Service(settings, home, bus, generation, disk, clock)
                 parts = service.parts(roles, stack)
-                gc.collect()
-                gc.freeze()
-                gc.set_threshold(COLLECT_EVERY, 20, 50)
+                settle_for_batches()
                 async with stopped_by_signals(stop):
                     log.info("running", store=home.config.store, roles=sorted(roles))
                     await supervise(parts, stop=stop, drain_s=settings.shutdown.drain_s)
