@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.render import progress, write_document
 from streambackup.coherency.check import CheckReport, check_store
+from streambackup.domain.words import counted
 from streambackup.errors import FaultsFoundError
 
 
@@ -19,7 +20,7 @@ def check(*, common: Common = NOTHING_SAID) -> None:
     faults = report.faults
     if faults:
         raise FaultsFoundError(
-            f"{len(faults)} faults, the first: {faults[0].what}",
+            f"{counted(len(faults), 'fault')}, the first: {faults[0].what}",
             hint=faults[0].cure or "Nothing was changed; the findings name files and items.",
         )
 
@@ -37,9 +38,11 @@ def _lines(report: CheckReport) -> Iterator[str]:
             yield f"      {finding.path}"
         if finding.cure:
             yield f"      {finding.cure}"
-    yield (
-        f"{report.accounts} accounts, {report.items} items, {report.states} states, "
-        f"{report.blobs} blobs of {report.blob_bytes} bytes read; "
-        f"{report.pending_blobs} contents on their way"
+    read = (
+        counted(report.accounts, "account"),
+        counted(report.items, "item"),
+        counted(report.states, "state"),
+        f"{counted(report.blobs, 'blob')} of {counted(report.blob_bytes, 'byte')} read",
     )
-    yield f"{len(report.faults)} faults, {len(report.notes)} notes"
+    yield f"{', '.join(read)}; {counted(report.pending_blobs, 'content')} on the way"
+    yield f"{counted(len(report.faults), 'fault')}, {counted(len(report.notes), 'note')}"

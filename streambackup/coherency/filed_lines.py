@@ -15,6 +15,7 @@ from contextlib import closing
 from streambackup.bus.port import partition_of
 from streambackup.domain.finding import Finding, FindingClass
 from streambackup.domain.partition_event import PartitionEventKind
+from streambackup.domain.words import counted
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.line import Line, lines_of
 from streambackup.journal.mark import FiledMark, farthest_mark
@@ -124,7 +125,7 @@ def _filed(path: PartitionPath, account: str, filed_to: int) -> set[int] | None:
 def _missing_of_account(path: PartitionPath, account: str, offsets: set[int]) -> Finding:
     return Finding(
         finding=FindingClass.MISSING_LINES,
-        what=f"{len(offsets)} transactions that were filed are not in the account log",
+        what=f"the account log lacks {counted(len(offsets), 'filed transaction')}",
         account=account,
         path=str(account_directory(path.root, account)),
         offset=min(offsets),
@@ -135,7 +136,7 @@ def _missing_of_account(path: PartitionPath, account: str, offsets: set[int]) ->
 def _missing_of_partition(path: PartitionPath, count: int) -> Finding:
     return Finding(
         finding=FindingClass.MISSING_LINES,
-        what=f"{count} records of this partition that were filed are in no log",
+        what=f"the logs lack {counted(count, 'filed record')} of this partition",
         path=str(path.directory),
         cure="Compare with another copy: 'streambackup fingerprint --compare' names an account. "
         "Copy its directory, or replay the topic.",

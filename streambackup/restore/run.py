@@ -14,6 +14,7 @@ import msgspec
 from streambackup.domain.digest import digest_of
 from streambackup.domain.entry import ItemType
 from streambackup.domain.history import AccountHistory
+from streambackup.domain.words import counted
 from streambackup.errors import (
     BlobDamagedError,
     BusError,
@@ -120,7 +121,7 @@ class RestoreRun:
             )
         if self._remaining:
             raise InterruptedRunError(
-                f"stopped with {self._remaining} of {self._selected} items to go",
+                f"stopped with {self._remaining} of {counted(self._selected, 'item')} to go",
                 hint="The same command goes on where this one stopped.",
             )
 

@@ -235,12 +235,12 @@ def test_faults_have_an_exit_code_of_their_own_and_notes_have_none(
     backup = Backup(tmp_path / "b")
     shutil.copytree(clean, backup.path)
     torn_log(backup.path)
-    assert backup.ask("check").text.endswith("0 faults, 1 notes\n")
+    assert backup.ask("check").text.endswith("0 faults, 1 note\n")
     missing_blob(backup.path)
     answer = backup.ask("check", "--json", code=15)
     classes = [finding["finding"] for finding in answer.json["findings"]]
     assert sorted(classes) == ["missing-blob", "torn-tail"]
-    assert "1 faults" in answer.errors
+    assert "1 fault, the first" in answer.errors
 
 
 def test_a_finding_says_what_cures_it(clean: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from streambackup.coherency.check import check_store
 from streambackup.domain.finding import FindingClass
+from streambackup.domain.words import counted
 from streambackup.events.mailbox import MarkerKind
 from streambackup.journal.mark import farthest_mark
 from streambackup.metadata.account_log import account_directory, log_files
@@ -91,7 +92,7 @@ def test_lines_that_no_segment_shows_any_more_are_missed(
 
     assert found.finding is FindingClass.MISSING_LINES
     assert found.path == str(store.path.directory)
-    assert found.what.startswith(f"{count} records ")
+    assert found.what == f"the logs lack {counted(count, 'filed record')} of this partition"
 
 
 def test_a_mark_counts_what_was_filed_since_the_beginning(store: PartitionStore) -> None:
