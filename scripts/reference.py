@@ -150,8 +150,9 @@ On a terminal a list is a table; elsewhere it is lines with tabs, the first of t
 `--json` gives one document; a list is an array, printed as it grows and closed only at its true
 end. Standard output holds the answer and nothing else; notes, progress and logs go to standard
 error, and so does an error: one line that begins with `streambackup: `, and where there is a
-cure, one more that names it. Control characters that came with a mail are written out, never sent
-to the terminal.
+cure, one more that names it. Control characters that came with a mail are written out (`a\\x00b`),
+never sent to the terminal. An account, item or folder whose id holds one, which a command line may
+not, is named just so: as a list prints it.
 
 Where the bus cannot be asked, `status` shows what the store itself knows, `lag` and the `end` of
 partitions as not known (`null`), and then has the exit code of what is wrong with the bus: 7 or 8.

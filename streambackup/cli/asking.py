@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from cyclopts import Parameter
 
@@ -18,6 +18,7 @@ from streambackup.runtime.audit import Concerned
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
 from streambackup.service.lookup import (
+    account_named,
     check_text,
     find_account,
     find_item,
@@ -43,15 +44,25 @@ def asking(
         check_text(id)
     settings = common.settings().store
     reader = StoreReader(settings.path)
+    accounts = [account_named(reader, account) for account in concerned.accounts]
+    concerned = Concerned(accounts, concerned.items)
     audit = open_audit_log(settings, disk=Disk(), clock=SystemClock())
     with audit.recorded(command, arguments, concerned):
         yield reader
 
 
+class AskedItem(NamedTuple):
+    """An item by its true id, in the state asked for."""
+
+    reader: StoreReader
+    item: str
+    state: ItemState
+
+
 @contextlib.contextmanager
 def asking_of_item(
     common: Common, command: str, account: str, item: str, as_of: AsOfOptions
-) -> Iterator[tuple[StoreReader, ItemState]]:
+) -> Iterator[AskedItem]:
     """The state of *item* as of what was asked for, which is explained where it has to be.
 
     Raises:
@@ -60,7 +71,8 @@ def asking_of_item(
     """
     at_ms, until = as_of.instant_ms(), as_of.transaction_id()
     with asking(common, command, as_of.arguments(), Concerned([account], [item])) as reader:
-        state = find_state(find_item(find_account(reader, account, until=until), item), at_ms)
+        found = find_item(find_account(reader, account, until=until), item)
+        state = find_state(found, at_ms)
         if explanation := explain_run(state, until):
             note(explanation)
-        yield reader, state
+        yield AskedItem(reader, found.item, state)

@@ -34,7 +34,7 @@ def item_cat(
     common: Common = NOTHING_SAID,
 ) -> None:
     """Write an item's content to standard output, byte for byte, checked against its digest."""
-    with asking_of_item(common, "item cat", account, item, as_of) as (reader, state):
+    with asking_of_item(common, "item cat", account, item, as_of) as (reader, item, state):
         if state.digest is None:
             raise NotFoundError(
                 f"item {item} has no content, its state is all of it",

@@ -20,8 +20,8 @@ def item_show(
     common: Common = NOTHING_SAID,
 ) -> None:
     """Show an item as it is or was: its full state, and where its content lies."""
-    with asking_of_item(common, "item show", account, item, as_of) as (reader, state):
-        shown = Shower(reader).state(item, state)
+    with asking_of_item(common, "item show", account, item, as_of) as asked:
+        shown = Shower(asked.reader).state(asked.item, asked.state)
         write_document(shown, _lines(shown), as_json=common.json)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
+from streambackup.domain.printed import printable
 from streambackup.errors import InterruptedRunError, StreamBackupError, UsageError
 
 NOUNS = {
@@ -125,9 +126,9 @@ def _unexpected(error: Exception) -> StreamBackupError:
 
 
 def _report(error: StreamBackupError) -> int:
-    lines = f"streambackup: {error.message}\n"
+    lines = f"streambackup: {printable(error.message)}\n"
     if error.hint:
-        lines += f"  {error.hint}\n"
+        lines += f"  {printable(error.hint)}\n"
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     with contextlib.suppress(BrokenPipeError):

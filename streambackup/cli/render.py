@@ -14,6 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 
 from streambackup.domain.instant import format_instant
+from streambackup.domain.printed import printable
 
 T = TypeVar("T")
 
@@ -59,13 +60,6 @@ def write_line(line: str) -> None:
 def note(text: str) -> None:
     """Tell people something beside the answer."""
     sys.stderr.write(f"streambackup: {printable(text)}\n")
-
-
-def printable(text: str) -> str:
-    """*text* with every character that could move a cursor or hide another one written out."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def cell(value: object) -> str:

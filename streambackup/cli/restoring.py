@@ -120,7 +120,7 @@ def restore(
     )
     prepared = prepare_restore(settings, request)
     plan = prepared.plan
-    concerned = Concerned([account], [item.item for item in plan.items])
+    concerned = Concerned([plan.account], [item.item for item in plan.items])
     audit = open_audit_log(settings.store, disk=Disk(), clock=SystemClock())
     arguments = {**given, **options.arguments(), "into": plan.into, "place": plan.place}
     with audit.recorded(command, arguments, concerned) as audited:

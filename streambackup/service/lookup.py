@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from streambackup.domain.history import AccountHistory, ItemHistory, ItemState
 from streambackup.domain.instant import format_instant
+from streambackup.domain.printed import find_printed, printable
 from streambackup.domain.transaction import TransactionId
 from streambackup.errors import NotFoundError, UsageError
 from streambackup.reading.store_reader import StoreReader
@@ -29,12 +30,12 @@ def open_audit_log(settings: StoreSettings, *, disk: Disk, clock: Clock) -> Audi
 def find_account(
     reader: StoreReader, account: str, *, until: TransactionId | None = None
 ) -> AccountHistory:
-    """The history of *account*; with *until*, as it was after that transaction.
+    """The history of the *account* named; with *until*, as it was after that transaction.
 
     Raises:
         NotFoundError: no such account, naming the nearest; or no such transaction.
     """
-    check_text(account)
+    account = account_named(reader, account)
     try:
         return reader.history(account, until=until)
     except NotFoundError as error:
@@ -45,9 +46,27 @@ def find_account(
         raise NotFoundError(error.message, hint=hint) from error
 
 
+def account_named(reader: StoreReader, name: str) -> str:
+    """The id of the account that *name* is, or that lists show as *name*; *name* if there is none.
+
+    Raises:
+        UsageError: it is no text.
+    """
+    check_text(name)
+    if "\\" not in name:
+        return name
+    accounts = reader.accounts()
+    return name if name in accounts else find_printed(name, accounts) or name
+
+
+def item_named(history: AccountHistory, name: str) -> str:
+    """The id of the item that *name* is, or that lists show as *name*; *name* if there is none."""
+    return name if name in history.items else find_printed(name, history.items) or name
+
+
 def find_item(history: AccountHistory, item: str) -> ItemHistory:
-    """The history of *item* in its account. Raises NotFoundError, naming the nearest."""
-    found = history.items.get(item)
+    """The history of the *item* named, in its account. Raises NotFoundError, naming the nearest."""
+    found = history.items.get(item_named(history, item))
     if found is None:
         raise NotFoundError(
             f"account {history.account} has no item {item}",
@@ -88,4 +107,4 @@ def check_text(id: str) -> str:
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f"Did you mean {near[0]!r}?" if near else None
+    return f"Did you mean '{printable(near[0])}'?" if near else None

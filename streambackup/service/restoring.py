@@ -18,9 +18,9 @@ from streambackup.reading.store_reader import StoreReader
 from streambackup.restore.id_map import IdMap, id_map_path
 from streambackup.restore.plan import RestorePlan
 from streambackup.restore.run import prepare
-from streambackup.restore.select import AsOf, DeletedBetween, Scope
+from streambackup.restore.select import AsOf, DeletedBetween, OneFolder, OneItem, Scope
 from streambackup.runtime.clock import Clock
-from streambackup.service.lookup import check_text, find_account
+from streambackup.service.lookup import account_named, check_text, find_account, item_named
 from streambackup.service.settings import Settings
 from streambackup.targets.files import FilesTarget
 from streambackup.targets.maildir import MaildirTarget
@@ -68,18 +68,30 @@ def prepare_restore(settings: Settings, request: RestoreRequest) -> PreparedRest
         is part of the backup path.
     """
     reader = StoreReader(settings.store.path)
-    into = check_text(request.into or request.account)
+    account = account_named(reader, request.account)
+    into = check_text(request.into or account)
     directory = request.to or _watched_maildir(settings, into)
     check_text(str(directory))
     _refuse_inside(settings.store.path, directory)
     target = _target(directory, request.form or _form_of(directory), into)
     store = reader.config.store
+    scope = _with_ids(reader, account, request.scope)
     plan, history = prepare(
-        _Lookup(reader), request.account, request.scope, request.as_of, store=store, target=target
+        _Lookup(reader), account, scope, request.as_of, store=store, target=target
     )
     plan = msgspec.structs.replace(plan, doubts=_doubts_that_matter(plan, request))
-    id_map = IdMap(id_map_path(directory, store), account=request.account, into=into)
+    id_map = IdMap(id_map_path(directory, store), account=account, into=into)
     return PreparedRestore(plan, history, reader, target, id_map)
+
+
+def _with_ids(reader: StoreReader, account: str, scope: Scope) -> Scope:
+    """*scope* with the ids of what it names as lists show it."""
+    match scope:
+        case OneItem(item=name) if "\\" in name:
+            return OneItem(item_named(find_account(reader, account), name))
+        case OneFolder(folder=name) if "\\" in name:
+            return OneFolder(item_named(find_account(reader, account), name))
+    return scope
 
 
 def _refuse_inside(store: Path, directory: Path) -> None:

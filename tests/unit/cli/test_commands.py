@@ -39,6 +39,8 @@ LINES = [
     line("9", T0 + 6000, event="delete"),
     line("job", T0 + 7000, type="task", state={"title": "Call", "folder": "work"}),
     {**line("7", T0, type="contact", state={"folder": "in"}), "account": "bob/../x"},
+    {**line("a\nb", T0, type="document", state={"name": "x"}, file="later"), "account": "e\0v"},
+    {**line(r"a\nb", T0, type="task", state={"title": "not it"}), "account": r"e\tv"},
     *(
         {
             **line(str(number), T0 + number, type="task", state={"title": "a"}),
@@ -92,10 +94,35 @@ def items(said: Said) -> list[str]:
 
 
 def test_accounts_are_listed(say: Say) -> None:
-    assert say("account", "list").output == "ACCOUNT\nann@example.org\nbob/../x\ndora\n"
+    assert say("account", "list").output == (
+        "ACCOUNT\nann@example.org\nbob/../x\ndora\ne\\x00v\ne\\tv\n"
+    )
     long = say("account", "list", "--long", "--json").json
     assert long[0]["items"] == {"account": 1, "folder": 2, "message": 2, "task": 1}
     assert long[0]["deleted_items"] == 1
+
+
+def test_an_id_that_no_command_line_can_hold_is_named_as_it_is_printed(
+    say: Say, backup: Backup, tmp_path: Path
+) -> None:
+    assert r"e\x00v" in say("account", "list").output.splitlines()
+    assert say("account", "show", r"e\x00v", "--json").json["account"] == "e\0v"
+    assert items(say("item", "list", r"e\x00v", "--json")) == ["a\nb"]
+    assert say("item", "show", r"e\x00v", r"a\nb", "--json").json["item"] == "a\nb"
+    assert (
+        base64.b64decode(say("item", "cat", r"e\x00v", r"a\nb", "--json").json["content"]) == LATER
+    )
+    audit = (backup.path / "audit.jsonl").read_text().splitlines()
+    assert msgspec.json.decode(audit[-1])["accounts"] == ["e\0v"]
+    whole = say("restore", "account", r"e\x00v", "--to", tmp_path / "whole", "--json").json
+    one = say("restore", "item", r"e\x00v", r"a\nb", "--to", tmp_path / "one", "--json").json
+    assert [(made["account"], made["into"], made["restored"]) for made in (whole, one)] == [
+        ("e\0v", "e\0v", 1)
+    ] * 2
+
+
+def test_an_id_that_is_written_so_itself_is_taken_first(say: Say) -> None:
+    assert say("item", "show", r"e\tv", r"a\nb", "--json").json["state"] == {"title": "not it"}
 
 
 def test_an_account_as_it_was(say: Say) -> None:
@@ -328,7 +355,7 @@ def test_status_without_the_bus_tells_what_the_store_knows(say: Say) -> None:
 
 def test_status_without_a_service(say: Say) -> None:
     status = say("status", "--json").json
-    assert (status["running"], status["lag"], status["accounts"]) == (False, 0, 3)
+    assert (status["running"], status["lag"], status["accounts"]) == (False, 0, 5)
     assert status["blobs"] == 2
     assert any("no service" in warning for warning in status["warnings"])
     assert "not running" in say("status").output

@@ -11,11 +11,11 @@ import pytest
 from streambackup.cli.render import (
     TABLE_ROWS_MAX,
     Column,
-    printable,
     progress,
     write_document,
     write_list,
 )
+from streambackup.domain.printed import printable
 
 
 class Row(msgspec.Struct):
