@@ -6,12 +6,16 @@ Pure.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from streambackup.domain.entry import ItemType
 from streambackup.domain.history import AccountHistory, ItemHistory, ItemState
+from streambackup.domain.words import nearest
+from streambackup.errors import NotFoundError
 from streambackup.reading.folder_paths import FolderPaths, container_of
 
 _NAME_FIELDS = ("subject", "name", "summary", "title", "address")
@@ -68,8 +72,22 @@ class ListedItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_items(history: AccountHistory, wanted: ItemFilter) -> Iterator[ListedItem]:
-    """Items of *history* that *wanted* describes, in the order in which they were first seen."""
+    """Items of *history* that *wanted* describes, in the order in which they were first seen.
+
+    Raises:
+        NotFoundError: nothing is found, and no folder is called as *wanted* says.
+    """
     paths = FolderPaths(history)
+    found = _found(history, wanted, paths)
+    first = next(found, None)
+    if first is None:
+        if wanted.folder is not None:
+            _check_folder(history, wanted.folder, wanted.at_ms, paths)
+        return iter(())
+    return itertools.chain([first], found)
+
+
+def _found(history: AccountHistory, wanted: ItemFilter, paths: FolderPaths) -> Iterator[ListedItem]:
     for item in history.items.values():
         for shown, deleted_ms in _shown_states(item, wanted):
             at_ms = wanted.at_ms if deleted_ms is None else deleted_ms - 1
@@ -78,6 +96,25 @@ def list_items(history: AccountHistory, wanted: ItemFilter) -> Iterator[ListedIt
             path_now = "" if folder is None else str(paths.of_folder(folder, wanted.at_ms))
             if _in_folder(wanted.folder, folder, path, path_now) and _matches(shown, wanted):
                 yield _listed(item.item, shown, deleted_ms, path)
+
+
+def _check_folder(
+    history: AccountHistory, wanted: str, at_ms: int | None, paths: FolderPaths
+) -> None:
+    """Raises NotFoundError where no folder is called *wanted*, nor ever was by its own name."""
+    called: dict[str, str] = {}
+    for item in history.items.values():
+        if item.states[-1].type == ItemType.FOLDER:
+            names = {name for s in item.states if isinstance(name := s.state.get("name"), str)}
+            names.add(str(paths.of_folder(item.item, at_ms)))
+            if _in_folder(wanted, item.item, *names):
+                return
+            called.update((name.casefold(), name) for name in (item.item, *names))
+    near = nearest(wanted.strip("/").casefold(), called)
+    raise NotFoundError(
+        f"account {history.account} has no folder {wanted}",
+        hint=f"Did you mean {called[near]!r}?" if near else None,
+    )
 
 
 def _shown_states(item: ItemHistory, wanted: ItemFilter) -> Iterator[tuple[ItemState, int | None]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
-from itertools import islice
 
 import msgspec
 
@@ -13,12 +11,12 @@ from streambackup.domain.history import AccountHistory, ItemHistory, ItemState
 from streambackup.domain.instant import format_instant
 from streambackup.domain.mail_flags import DELETED
 from streambackup.domain.transaction import TransactionId
+from streambackup.domain.words import nearest
 from streambackup.errors import NotFoundError, UsageError
 from streambackup.reading.folder_paths import FolderPaths, container_of
 from streambackup.targets.port import FolderPath
 
 _NAMED_MAX = 10
-_COMPARED_MAX = 5000
 
 
 class AsOf(msgspec.Struct, frozen=True):
@@ -102,7 +100,7 @@ def _one_item(history: AccountHistory, item: str, as_of: AsOf) -> Selection:
     known = history.items.get(item)
     if known is None:
         raise NotFoundError(
-            f"account {history.account} has no item {item}", hint=_nearest(item, history.items)
+            f"account {history.account} has no item {item}", hint=_did_you_mean(item, history.items)
         )
     state = known.current if as_of.instant_ms is None else known.at(as_of.instant_ms)
     if state is None:
@@ -156,7 +154,8 @@ def _find_folder(wanted: str, folders: dict[str, FolderPath], as_of: AsOf) -> st
         )
     if not found:
         raise NotFoundError(
-            f"there is no folder {wanted} {as_of}", hint=_nearest(path, map(str, folders.values()))
+            f"there is no folder {wanted} {as_of}",
+            hint=_did_you_mean(path, map(str, folders.values())),
         )
     return found[0]
 
@@ -292,8 +291,6 @@ def _order(picked: Picked) -> tuple[int, int]:
     return (1, len(picked.folder.names)) if type == ItemType.FOLDER else (2, 0)
 
 
-def _nearest(word: str, words: Iterable[str]) -> str | None:
-    """A hint that names what is most like *word* among the first of *words* that could be."""
-    alike = (other for other in words if abs(len(other) - len(word)) <= len(word) // 2 + 1)
-    found = difflib.get_close_matches(word, islice(alike, _COMPARED_MAX), n=1)
-    return f"Did you mean {found[0]}?" if found else None
+def _did_you_mean(word: str, words: Iterable[str]) -> str | None:
+    near = nearest(word, words)
+    return f"Did you mean {near!r}?" if near else None

@@ -8,6 +8,7 @@ import pytest
 
 from streambackup.domain.history import AccountHistory, ItemHistory, ItemState
 from streambackup.domain.transaction import TransactionId
+from streambackup.errors import NotFoundError
 from streambackup.reading.item_list import ItemFilter, Window, list_items
 
 SEQUENCE = iter(range(1, 1_000_000))
@@ -126,3 +127,18 @@ def test_states_of_unexpected_shape_do_no_harm() -> None:
     (listed,) = list_items(odd, ItemFilter())
     assert (listed.name, listed.sender, listed.folder, listed.date_ms) == ("", None, "", None)
     assert list(list_items(odd, ItemFilter(sender="a"))) == []
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"), [("Pad", "Paid"), ("inbx", "Inbox"), ("Inbox/Piad/", "Inbox/Paid")]
+)
+def test_a_folder_that_is_not_there_is_answered_with_the_nearest(typo: str, meant: str) -> None:
+    with pytest.raises(NotFoundError, match=f"no folder {typo}") as raised:
+        list_items(MAILBOX, ItemFilter(folder=typo))
+
+    assert raised.value.hint == f"Did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize("folder", ["Paid", "7", "inbox/paid", "/Inbox/Paid", "Bills"])
+def test_a_folder_in_which_nothing_is_found_is_no_error(folder: str) -> None:
+    assert list(list_items(MAILBOX, ItemFilter(folder=folder, subject="nothing like it"))) == []

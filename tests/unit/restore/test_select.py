@@ -91,7 +91,7 @@ def test_an_item_before_its_first_state_is_not_found(store: MemoryStore) -> None
 def test_an_unknown_item_brings_the_most_similar(store: MemoryStore) -> None:
     with pytest.raises(NotFoundError) as raised:
         chosen(store, OneItem("ana"))
-    assert raised.value.hint == "Did you mean anna?"
+    assert raised.value.hint == "Did you mean 'anna'?"
 
 
 @pytest.mark.parametrize("name", ["w", "Work", "/Work/"])
@@ -120,7 +120,7 @@ def test_the_inbox_is_found_by_that_name_in_any_case(store: MemoryStore) -> None
 def test_a_folder_that_is_not_there_brings_the_most_similar(store: MemoryStore) -> None:
     with pytest.raises(NotFoundError) as raised:
         chosen(store, OneFolder("Wrok/2026"))
-    assert raised.value.hint == "Did you mean Work/2026?"
+    assert raised.value.hint == "Did you mean 'Work/2026'?"
 
 
 def test_two_folders_of_one_path_are_told_apart_by_id(store: MemoryStore) -> None:
