@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from streambackup.errors import NoSpaceError, StoreError
+from streambackup.errors import StoreError
 from streambackup.journal.payload import Blobs
+from streambackup.runtime.database_space import no_space_for
 
 FORMAT = 2
 _SCHEMA = f"""
@@ -125,11 +126,8 @@ class DigestIndex:
         try:
             yield
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise NoSpaceError(
-                    f"no space left for {self._file}",
-                    hint="Free some space; the work resumes by itself.",
-                ) from error
+            if full := no_space_for(self._file, error):
+                raise full from error
             raise StoreError(
                 f"the digest index {self._file} failed: {error}",
                 hint="It is a cache: stop the service, delete the file, start again.",

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streambackup.errors import NoSpaceError, StoreBusyError, StoreError
+from streambackup.errors import StoreBusyError, StoreError
+from streambackup.runtime.database_space import no_space_for, primary_code
 from streambackup.runtime.disk import FILE_MODE, Disk, storage_errors
 
 _FORMAT = 1
@@ -226,13 +227,9 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", None)
-            if code == sqlite3.SQLITE_FULL:
-                raise NoSpaceError(
-                    f"no space left for {self.path}",
-                    hint="Free some space; the work resumes by itself.",
-                ) from error
-            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if full := no_space_for(self.path, error):
+                raise full from error
+            if primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise StoreBusyError(
                     f"{self.path} is in use by another process",
                     hint="Only one process may send for a source; stop the other one.",

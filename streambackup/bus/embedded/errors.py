@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from streambackup.errors import BusError, NoSpaceError, StreamBackupError
+from streambackup.errors import BusError, StreamBackupError
+from streambackup.runtime.database_space import no_space_for, primary_code
 
-_PRIMARY_CODE = 0xFF  # extended result codes carry the primary one in their low byte
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FORBIDDEN = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
@@ -25,11 +25,9 @@ def database_errors(path: Path) -> Iterator[None]:
 
 
 def translated(error: sqlite3.Error, path: Path) -> StreamBackupError:
-    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
-    if code == sqlite3.SQLITE_FULL:
-        return NoSpaceError(
-            f"no space left for {path}", hint="Free some space; the work resumes by itself."
-        )
+    code = primary_code(error)
+    if full := no_space_for(path, error):
+        return full
     if code in _BUSY:
         return BusError(
             f"{path} is held by another process",
