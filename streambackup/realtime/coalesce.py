@@ -47,13 +47,15 @@ def coalesce(records: Sequence[Record], *, place: Place, moment_ms: int) -> Coal
 
 
 class _Account:
-    """An account in this batch: where each of its items was last put, if a run may go on there."""
+    """An account in this batch: where and when each of its items was last put, if a run may go on
+    there.
+    """
 
     __slots__ = ("name", "puts")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.puts: dict[str, int] = {}
+        self.puts: dict[str, tuple[int, int]] = {}
 
 
 class _Run:
@@ -109,9 +111,9 @@ class _Batch:
             if type(event) is Put and event.after is None:
                 item = event.item
                 before = account.puts.get(item)
-                account.puts[item] = at
-                if before is not None:
-                    self._join(before, at, event)
+                account.puts[item] = (at, event.time_ms)
+                if before is not None and self._moment(*before) == self._moment(at, event.time_ms):
+                    self._join(before[0], at, event)
             else:
                 self._end_runs(event, account)
         return None
@@ -137,7 +139,9 @@ class _Batch:
         self._rows.append(None)
 
     def _join(self, before: int, at: int, event: Put) -> None:
-        """Let the record *at* share the row of the one *before*, if it goes on with its run."""
+        """Let the record *at* share the row of the one *before*, of the same moment, if it goes on
+        with its run.
+        """
         run = self._runs.get(before)
         if run is None:
             kept = self._records[before].value
@@ -145,29 +149,18 @@ class _Batch:
             former = decode_kept_event(kept)
             assert isinstance(former, Put)
             run = _Run(before, former)
-        if self._continues(before, run.event, at, event):
+        if _continues(run.event, event):
             run.earlier.append(_member(run.event, self._records[before]))
             run.event = event
             self._runs.pop(before, None)
             self._runs[at] = run
             self._joined.append(at)
 
-    def _continues(self, at: int, before: Put, then: int, after: Put) -> bool:
-        """The run rule (domain/run.py) on events."""
-        return (
-            before.digest == after.digest
-            and before.sequence < after.sequence
-            and before.source == after.source
-            and before.incarnation == after.incarnation
-            and not change_falls(before.change, after.change)
-            and self._moment(at, before) == self._moment(then, after)
-        )
-
-    def _moment(self, at: int, event: Put) -> int:
-        """The moment that *event* falls into: a record's own where nothing is coalesced."""
+    def _moment(self, at: int, time_ms: int) -> int:
+        """The moment of the record *at*, made at *time_ms*: its own where nothing is coalesced."""
         if not self._moment_ms:
             return at
-        return clamp(event.time_ms, self._records[at].timestamp) // self._moment_ms
+        return clamp(time_ms, self._records[at].timestamp) // self._moment_ms
 
     def _end_runs(self, event: MailboxEvent, account: _Account) -> None:
         """A delete ends its item's run; all else that is no plain put ends every run of the
@@ -193,6 +186,17 @@ class _Batch:
             rows[at] = None
         kept = [row for row in rows if row is not None]
         return Coalesced(Records(kept, self._quarantined), taken, foreign, newest)
+
+
+def _continues(before: Put, after: Put) -> bool:
+    """The run rule (domain/run.py) on events of one item and one moment."""
+    return (
+        before.digest == after.digest
+        and before.sequence < after.sequence
+        and before.source == after.source
+        and before.incarnation == after.incarnation
+        and not change_falls(before.change, after.change)
+    )
 
 
 def _member(event: Put, record: Record) -> Member:
