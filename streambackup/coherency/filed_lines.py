@@ -28,9 +28,9 @@ from streambackup.metadata.account_log import (
     list_accounts,
     log_files,
 )
+from streambackup.reading.partition_log import filed_events
 from streambackup.reading.scratch import Scratch
 from streambackup.reading.store_reader import TRANSACTIONS, StoreReader
-from streambackup.reading.tail import filed_events
 
 _SCHEMA = (
     "CREATE TABLE journalled (account TEXT, offset INTEGER, PRIMARY KEY (account, offset))"

@@ -17,8 +17,8 @@ from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import OpenedSegment, frames_of, open_segment
 from streambackup.metadata.account_log import Unreadable, decode_events, note_unreadable
 from streambackup.reading.contents import BLOBS
+from streambackup.reading.partition_log import partition_logs
 from streambackup.reading.store_reader import TRANSACTIONS, StoreReader
-from streambackup.reading.tail import PARTITION_LOG
 
 
 def check_journals(reader: StoreReader) -> Iterator[Finding]:
@@ -56,7 +56,7 @@ def _check_partition(path: PartitionPath, *, filed: bool) -> Iterator[Finding]:
             )
     findings += _holes(path, reach, farthest_mark(path).filed_to if filed else 0)
     findings += _marks(path)
-    for file in sorted(path.directory.glob(PARTITION_LOG)) if path.directory.is_dir() else []:
+    for file in partition_logs(path):
         for event in decode_events(file.read_bytes()):
             if isinstance(event, Unreadable):
                 findings.append(note_unreadable(event, file))

@@ -2,48 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
 from streambackup.journal.line import Line
+from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import (
     Unreadable,
     decode_events,
     decode_lines,
     encode_line,
 )
+from streambackup.reading.partition_log import events_from, partition_logs
 from streambackup.reading.scratch import Scratch
+
+_E = TypeVar("_E", Line, PartitionEvent)
+_Row = tuple[str, str | None, bytes]
+"""Of what kind, which account it concerns (None: all of them), and the line that filing writes."""
+
+_INSERT = "INSERT INTO kept VALUES (?, ?, ?)"
+_SELECT = "SELECT line FROM kept WHERE kind = ? AND (account = ? OR account IS NULL)"
 
 
 class SortedTail:
-    """Elements as filing would write them, but for the records that were set aside."""
+    """*elements*, and what the partition log of *path* says; without the records set aside."""
 
-    def __init__(self, elements: Iterator[Line | PartitionEvent]) -> None:
-        self._scratch = Scratch("CREATE TABLE elements (account TEXT, line BLOB, event BLOB)")
-        self._scratch.add(
-            "INSERT INTO elements VALUES (?, ?, ?)", filter(None, map(_row, elements))
-        )
-        self._scratch.execute("CREATE INDEX by_account ON elements (account)")
+    def __init__(self, path: PartitionPath, elements: Iterable[Line | PartitionEvent]) -> None:
+        self._path = path
+        self._filed_up_to: dict[Path, int] = {}
+        self._scratch = Scratch("CREATE TABLE kept (kind TEXT, account TEXT, line BLOB)")
+        self._scratch.add(_INSERT, itertools.chain.from_iterable(map(_rows, elements)))
+        self._scratch.execute("CREATE INDEX kept_by_account ON kept (kind, account)")
 
     def elements(self, account: str) -> Iterator[Line | PartitionEvent]:
-        wanted = "SELECT line, event FROM elements WHERE account = ? OR account IS NULL"
-        for line, event in self._scratch.rows(wanted, account):
-            decoded = decode_events(event) if line is None else decode_lines(line)
-            for element in decoded:
+        """Lines and events that concern *account*."""
+        yield from self._kept("line", account, decode_lines)
+        yield from self._kept("event", account, decode_events)
+
+    def filed_events(self, account: str) -> Iterator[PartitionEvent]:
+        """What the partition log says of *account* by now; each byte of it is read once."""
+        for file in partition_logs(self._path):
+            self._scratch.add(_INSERT, self._filed_since(file))
+        yield from self._kept("filed", account, decode_events)
+
+    def _filed_since(self, file: Path) -> Iterator[_Row]:
+        for filed in events_from(file, self._filed_up_to.get(file, 0)):
+            self._filed_up_to[file] = filed.following
+            yield from _event_rows("filed", filed.event)
+
+    def _kept(
+        self, kind: str, account: str, decode: Callable[[bytes], Iterator[_E | Unreadable]]
+    ) -> Iterator[_E]:
+        for (line,) in self._scratch.rows(_SELECT, kind, account):
+            for element in decode(line):
                 assert not isinstance(element, Unreadable)
                 yield element
 
 
-def _row(element: Line | PartitionEvent) -> tuple[str | None, bytes | None, bytes | None] | None:
-    """The account that *element* concerns (None: all of them), and it as a line or as an event."""
+def _rows(element: Line | PartitionEvent) -> Iterator[_Row]:
     if isinstance(element, Line):
-        return element.account, encode_line(element), None
-    if element.kind is PartitionEventKind.QUARANTINE and element.account is None:
-        return None
-    return element.account, None, encode_line(_without_record(element))
+        yield "line", element.account, encode_line(element)
+    else:
+        yield from _event_rows("event", element)
 
 
-def _without_record(event: PartitionEvent) -> PartitionEvent:
-    return msgspec.structs.replace(event, key=None, value=None)
+def _event_rows(kind: str, event: PartitionEvent) -> Iterator[_Row]:
+    """One row, but none for a record in quarantine that concerns nobody."""
+    if event.kind is not PartitionEventKind.QUARANTINE or event.account is not None:
+        bare = msgspec.structs.replace(event, key=None, value=None)
+        yield kind, event.account, encode_line(bare)

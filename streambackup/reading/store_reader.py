@@ -28,7 +28,7 @@ from streambackup.metadata.account_log import (
     note_unreadable,
 )
 from streambackup.metadata.store_config import read_store_config
-from streambackup.reading.tail import Tail, filed_events
+from streambackup.reading.tail import Tail
 
 TRANSACTIONS = "mailbox.transactions"
 
@@ -118,11 +118,7 @@ class StoreReader:
             seen = set[int]()
             for line in filed.get(life.generation, []):
                 _add_unseen(line, seen, elements)
-            events = {
-                (event.position.offset, event.kind): event
-                for event in filed_events(tail.path)
-                if event.concerns(account)
-            }
+            events = {(e.position.offset, e.kind): e for e in tail.filed_events(account)}
             for element in tail.elements(account):
                 if isinstance(element, Line):
                     _add_unseen(element, seen, elements)

@@ -12,19 +12,18 @@ from streambackup.journal.line import Line, clusters_and_holes, lines_of
 from streambackup.journal.mark import farthest_mark
 from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import open_segments
-from streambackup.metadata.account_log import Unreadable, decode_events
+from streambackup.reading.partition_log import filed_events
 
 if TYPE_CHECKING:
     from streambackup.reading.sorted_tail import SortedTail
-
-PARTITION_LOG = "*.partition.jsonl"
 
 
 class Tail:
     """A snapshot: segments are opened when it is made, and may be filed and deleted afterwards.
 
     Asked for one account it decodes little of the others. Asked for a second one it sorts all that
-    it holds by account, once and on disk: memory does not grow with the backlog.
+    it holds by account, once and on disk: memory does not grow with the backlog. The partition log
+    is no part of the snapshot: it is read as far as it goes.
     """
 
     def __init__(self, path: PartitionPath) -> None:
@@ -36,15 +35,28 @@ class Tail:
 
     def elements(self, account: str) -> Iterator[Line | PartitionEvent]:
         """What the tail holds of *account*."""
-        if self._sorted is None and self._asked_for in (None, account):
-            self._asked_for = account
-            return self._elements(account)
+        self._ask_for(account)
         if self._sorted is None:
+            return self._elements(account)
+        return self._sorted.elements(account)
+
+    def filed_events(self, account: str) -> Iterator[PartitionEvent]:
+        """What the partition log says of *account*; ask behind its account log, whose lines it may
+        precede.
+        """
+        self._ask_for(account)
+        if self._sorted is None:
+            return (event for event in filed_events(self.path) if event.concerns(account))
+        return self._sorted.filed_events(account)
+
+    def _ask_for(self, account: str) -> None:
+        if self._asked_for is None:
+            self._asked_for = account
+        elif self._sorted is None and account != self._asked_for:
             # Imported here because most commands ask for one account, and start sooner without.
             from streambackup.reading.sorted_tail import SortedTail
 
-            self._sorted = SortedTail(self._elements())
-        return self._sorted.elements(account)
+            self._sorted = SortedTail(self.path, self._elements())
 
     def accounts(self) -> Iterator[str]:
         """The account of each line that the tail holds."""
@@ -55,11 +67,3 @@ class Tail:
             if hole is not None:
                 yield hole
             yield from lines_of(cluster, self.path.partition, self._floor, account=account)
-
-
-def filed_events(path: PartitionPath) -> Iterator[PartitionEvent]:
-    """The partition log: gaps, markers and quarantined records, each as often as it was filed."""
-    for file in sorted(path.directory.glob(PARTITION_LOG)):
-        with file.open("rb") as rows:
-            for row in rows:
-                yield from (e for e in decode_events(row) if not isinstance(e, Unreadable))

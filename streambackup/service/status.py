@@ -22,7 +22,7 @@ from streambackup.journal.cover import find_cover
 from streambackup.journal.life import Life, read_lives
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import list_accounts
-from streambackup.reading.tail import filed_events
+from streambackup.reading.partition_log import filed_events
 from streambackup.service.generations import BLOBS, TRANSACTIONS, life_of, open_generation
 from streambackup.service.held_uploads import HeldUpload, find_held_uploads
 from streambackup.service.settings import Settings

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from streambackup.bus.port import partition_of
 from streambackup.reading.fingerprint import fingerprint
+from streambackup.reading.partition_log import partition_logs
 from streambackup.reading.store_reader import StoreReader
 from streambackup.testing.events import PartitionLog, put
 from streambackup.testing.partition_store import PartitionStore
@@ -82,3 +83,35 @@ def test_a_backlog_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
         tracemalloc.stop()
 
     assert peak_bytes < backlog_bytes / 8
+
+
+def test_a_partition_log_is_read_once_and_as_far_as_it_goes(tmp_path: Path) -> None:
+    """For all accounts; what is filed between two questions is seen by the second."""
+    store = PartitionStore(tmp_path / "store")
+    owner = store.own()
+    log = PartitionLog()
+    for account in ("anna", "bert", "carl"):
+        log.add(put("m", 1, account=account, folder="f"))
+        log.add_raw(account.encode(), b"junk" * 1_000)
+    store.journal(owner, log.records)
+    store.file(owner)
+    reader = store.reader()
+    doubts = {account: len(reader.history(account).doubts) for account in ("anna", "bert")}
+    before = read_bytes()
+    for _ in range(50):
+        reader.history("carl")
+    read = read_bytes() - before
+    log.add_raw(b"carl", b"junk")
+    owner = store.own()
+    store.journal(owner, log.records)
+    store.file(owner)
+
+    assert doubts == {"anna": 1, "bert": 1}
+    assert read < 50 * sum(file.stat().st_size for file in partition_logs(store.path))
+    assert len(reader.history("carl").doubts) == 2
+
+
+def read_bytes() -> int:
+    """How much this process read from files so far."""
+    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(fields["rchar"])

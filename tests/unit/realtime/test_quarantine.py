@@ -10,7 +10,7 @@ import pytest
 
 from streambackup.domain.partition_event import PartitionEventKind
 from streambackup.events.mailbox import EVENT_BYTES_MAX
-from streambackup.reading.tail import filed_events
+from streambackup.reading.partition_log import filed_events
 from streambackup.testing.events import ACCOUNT, TIME_MS, put
 from tests.support.account_service import AccountService
 
