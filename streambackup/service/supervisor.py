@@ -22,7 +22,6 @@ from streambackup.realtime.stream_worker import Handler, StreamWorker
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.memory import settle_for_batches
-from streambackup.runtime.metrics import Metrics
 from streambackup.runtime.tasks import Part, stopped_by_signals, supervise, watch_loop
 from streambackup.service.endpoints import Endpoints, parse_listen
 from streambackup.service.filer import filing_process
@@ -69,8 +68,15 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
         async with open_stream(settings, home, clock) as (bus, generation):
             await asyncio.to_thread(write_life, home.root, life_of(generation), disk)
             async with AsyncExitStack() as stack:
-                service = Service(settings, home, bus, generation, disk, clock)
-                parts = service.parts(roles, stack)
+                workers = Workers(
+                    settings=settings,
+                    home=home,
+                    bus=bus,
+                    generation=generation,
+                    disk=disk,
+                    clock=clock,
+                )
+                parts = Service(workers).parts(roles, stack)
                 settle_for_batches()
                 async with stopped_by_signals(stop):
                     log.info("running", store=home.config.store, roles=sorted(roles))
@@ -99,33 +105,11 @@ async def open_stream(
 class Service:
     """The parts of one process, sharing a bus, a store and metrics."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        home: StoreHome,
-        bus: Bus,
-        generation: Generation,
-        disk: Disk,
-        clock: Clock,
-    ) -> None:
-        self._settings = settings
-        self._home = home
-        self._bus = bus
-        self._generation = generation
-        self._clock = clock
-        self._metrics = Metrics()
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
         self._running: dict[Role, StreamWorker] = {}
         self._source: MaildirSource | None = None
         self._outbox: Outbox | None = None
-        self._workers = Workers(
-            settings,
-            home,
-            bus=bus,
-            generation=generation,
-            disk=disk,
-            clock=clock,
-            metrics=self._metrics,
-        )
 
     def parts(self, roles: Collection[Role], stack: AsyncExitStack) -> Mapping[str, Part]:
         """What has to run for *roles*; what they need until the end is left on *stack*."""
@@ -134,18 +118,18 @@ class Service:
             account = self._workers.account_handler(stack.enter_context(filing_process()))
             parts["account"] = self._add_worker(Role.ACCOUNT, account)
         if Role.BLOB in roles:
-            threads = stack.enter_context(ThreadPoolExecutor(self._settings.blobs.threads))
+            threads = stack.enter_context(ThreadPoolExecutor(self._workers.settings.blobs.threads))
             blob = self._workers.blob_handler(threads)
             parts["blob"] = self._add_worker(Role.BLOB, blob)
-        trees = self._settings.sources.maildir
+        trees = self._workers.settings.sources.maildir
         if Role.SOURCE in roles and trees:
             source = self._source = self._workers.maildir_source(trees)
             parts["source"] = lambda stop: self._run_source(source, stop)
-        http = self._settings.http
+        http = self._workers.settings.http
         address = parse_listen(http.listen, allow_remote=http.allow_remote)
         if address is not None:
             endpoints = Endpoints(
-                address, metrics=self._metrics, ready=self._not_ready, status=self.status
+                address, metrics=self._workers.metrics, ready=self._not_ready, status=self.status
             )
             parts["http"] = endpoints.run
         return parts
@@ -165,22 +149,25 @@ class Service:
     async def _run_source(self, source: MaildirSource, stop: asyncio.Event) -> None:
         async with self._workers.outbox(source.name) as outbox:
             self._outbox = outbox
-            observed = self._metrics.observations.labels(source.name).inc
-            await relay(source, outbox, stop, observed=observed)
+            observed = self._workers.metrics.observations.labels(source.name).inc
+            try:
+                await relay(source, outbox, stop, observed=observed)
+            finally:
+                self._outbox = None
 
     async def status(self) -> Status:
         """What ``/status`` and the command of that name show."""
         look = await collect_status(
-            self._settings,
-            self._home,
-            self._bus,
-            self._generation,
+            self._workers.settings,
+            self._workers.home,
+            self._workers.bus,
+            self._workers.generation,
             source_warnings=self._source.warnings if self._source else (),
         )
         return look.status
 
     async def _watch_loop(self, stop: asyncio.Event) -> None:
-        await watch_loop(stop, clock=self._clock, report=self._metrics.loop_lag.set)
+        await watch_loop(stop, clock=self._workers.clock, report=self._workers.metrics.loop_lag.set)
 
     async def _watch_levels(self, stop: asyncio.Event) -> None:
         """Keep the gauges of lag, disk and outbox current; a bus that is away is counted."""
@@ -188,15 +175,17 @@ class Service:
             try:
                 await self._measure_levels()
             except BusError as error:
-                self._metrics.errors.labels(type(error).__name__).inc()
+                self._workers.metrics.errors.labels(type(error).__name__).inc()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LEVELS_EVERY_S)
 
     async def _measure_levels(self) -> None:
-        usage = await asyncio.to_thread(shutil.disk_usage, self._home.root)
-        self._metrics.disk_free.set(usage.free)
+        usage = await asyncio.to_thread(shutil.disk_usage, self._workers.home.root)
+        self._workers.metrics.disk_free.set(usage.free)
         if self._source is not None and self._outbox is not None:
             waiting = await self._outbox.waiting()
-            self._metrics.outbox_queue.labels(self._source.name).set(waiting)
-        for at in await partition_statuses(self._home, self._bus, self._generation):
-            self._metrics.lag.labels(at.topic, str(at.partition)).set(at.lag or 0)
+            self._workers.metrics.outbox_queue.labels(self._source.name).set(waiting)
+        for at in await partition_statuses(
+            self._workers.home, self._workers.bus, self._workers.generation
+        ):
+            self._workers.metrics.lag.labels(at.topic, str(at.partition)).set(at.lag or 0)

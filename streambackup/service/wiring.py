@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,71 +85,61 @@ async def open_outbox(
         await producer.close()
 
 
+@dataclass(frozen=True, kw_only=True)
 class Workers:
-    """Builds the workers of one process."""
+    """What the parts of one process share, and the workers built of it."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        home: StoreHome,
-        *,
-        bus: Bus,
-        generation: Generation,
-        disk: Disk,
-        clock: Clock,
-        metrics: Metrics,
-    ) -> None:
-        self._settings = settings
-        self._home = home
-        self._bus = bus
-        self._generation = generation
-        self._disk = disk
-        self._clock = clock
-        self._metrics = metrics
+    settings: Settings
+    home: StoreHome
+    bus: Bus
+    generation: Generation
+    disk: Disk
+    clock: Clock
+    metrics: Metrics = field(default_factory=Metrics)
 
     def account_handler(self, filer: Filer) -> AccountWorker:
-        worker = self._settings.worker
+        worker = self.settings.worker
         return AccountWorker(
-            root=self._home.root,
-            moment_ms=self._home.config.moment_ms,
-            disk=self._disk,
-            clock=self._clock,
+            root=self.home.root,
+            moment_ms=self.home.config.moment_ms,
+            disk=self.disk,
+            clock=self.clock,
             settings=SegmentSettings(
                 segment_bytes=worker.segment_bytes,
                 segment_age_ms=int(worker.segment_age_s * 1000),
                 segment_retention_ms=int(worker.segment_retention_s * 1000),
             ),
-            metrics=self._metrics,
+            metrics=self.metrics,
             filer=filer,
         )
 
     def blob_handler(self, threads: Executor) -> BlobWorker:
-        blobs = self._settings.blobs
+        blobs = self.settings.blobs
         return BlobWorker(
-            root=self._home.root,
-            state=self._home.state,
-            disk=self._disk,
-            clock=self._clock,
+            root=self.home.root,
+            state=self.home.state,
+            disk=self.disk,
+            clock=self.clock,
             settings=BlobWorkerSettings(
                 compression=CompressionSettings(
                     Compression(blobs.compression), blobs.compression_level
                 ),
                 give_up_bytes=blobs.upload_give_up_bytes,
             ),
-            metrics=self._metrics,
+            metrics=self.metrics,
             threads=threads,
-            bus=self._bus,
+            bus=self.bus,
         )
 
     def maildir_source(self, trees: Sequence[MaildirSettings]) -> MaildirSource:
         watched = [MaildirTree(tree.path, tree.account) for tree in trees]
-        return MaildirSource(watched, clock=self._clock)
+        return MaildirSource(watched, clock=self.clock)
 
     @contextlib.asynccontextmanager
     async def outbox(self, source: str) -> AsyncIterator[Outbox]:
         """The outbox of *source* on this node, with a producer of its own."""
         sending = open_outbox(
-            self._home.state, source, bus=self._bus, generation=self._generation, sole_writer=True
+            self.home.state, source, bus=self.bus, generation=self.generation, sole_writer=True
         )
         async with sending as sender:
             yield sender.outbox
@@ -156,28 +147,28 @@ class Workers:
     def stream_worker(self, handler: Handler) -> StreamWorker:
         """The worker that consumes the handler's topic as its group."""
         topic = {
-            "mailbox.transactions": self._generation.transactions_topic,
-            "mailbox.blobs": self._generation.blobs_topic,
+            "mailbox.transactions": self.generation.transactions_topic,
+            "mailbox.blobs": self.generation.blobs_topic,
         }[handler.journal_topic]
         return StreamWorker(
             handler,
-            bus=self._bus,
+            bus=self.bus,
             topic=topic,
-            group=group_name(self._home.config.store, handler.journal_topic),
-            life=life_of(self._generation),
+            group=group_name(self.home.config.store, handler.journal_topic),
+            life=life_of(self.generation),
             takeover=Takeover(
-                root=self._home.root,
-                bus=self._bus,
-                disk=self._disk,
-                clock=self._clock,
-                identity=self._home.identity,
+                root=self.home.root,
+                bus=self.bus,
+                disk=self.disk,
+                clock=self.clock,
+                identity=self.home.identity,
             ),
             settings=FetchSettings(
-                batch_records_max=self._settings.worker.batch_records_max,
-                fetch_wait_ms=self._settings.worker.fetch_wait_ms,
+                batch_records_max=self.settings.worker.batch_records_max,
+                fetch_wait_ms=self.settings.worker.fetch_wait_ms,
             ),
-            clock=self._clock,
-            metrics=self._metrics,
+            clock=self.clock,
+            metrics=self.metrics,
         )
 
 
