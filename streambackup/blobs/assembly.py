@@ -6,47 +6,61 @@ Nothing is stored under a wrong name.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from streambackup.blobs.compression import CompressionSettings, Compressor, compressor
+from streambackup.blobs.compression import CompressionSettings, compressor, encode_blob
 from streambackup.blobs.loose import LooseWriter
 from streambackup.domain.digest import digest_name
 from streambackup.errors import InvalidEventError
 from streambackup.events.blob import Chunk
-from streambackup.runtime.disk import AppendFile
+from streambackup.journal.frame import LastRecord
 
 HELD_BYTES_MAX = 1024 * 1024
-"""A blob up to this size is held in memory until its batch is stored;
-a bigger one goes to a file at once.
+"""A blob up to this size is held in memory until all of it is there;
+a bigger one goes to its file with every batch.
 """
 
 BEGINNING_BYTES = 64 * 1024
 """A bigger blob's form is decided by this much of it, however small its chunks are."""
 
 
-class Assembly:
-    """One upload on its way. Blocking where it is big."""
+class Hold(NamedTuple):
+    """Where an upload keeps its partition's position, and the record before that."""
 
-    def __init__(self, first: Chunk, offset: int, seen_bytes: int) -> None:
-        self.digest = first.digest
-        self.upload = first.upload
-        self.total = first.total
-        self.first_offset = offset
-        self.last_offset = offset
-        self.seen_bytes = seen_bytes
+    offset: int
+    before: LastRecord
+
+
+class Assembly:
+    """One upload on its way. ``add`` is quick; ``write`` and ``drop`` block."""
+
+    def __init__(self, chunk: Chunk, first_offset: int, hold: Hold) -> None:
+        self.digest = chunk.digest
+        self.upload = chunk.upload
+        self.total = chunk.total
+        self.first_offset = first_offset
+        self.last_offset = first_offset
+        self.hold = hold
         self.received = 0
+        self.seen_bytes = 0
+        """How much of its partition had been read when something came for it."""
         self.behind: int | None = None
-        """Where to read again, for an upload that was given up and whose rest comes after all."""
+        """Where to read on again, for one that was given up and whose rest comes after all."""
+        self.found: str | None = None
+        """The digest that the content has; None until ``write`` has seen all of it."""
+        self.stored_size = 0
+        self.path: Path | None = None
+        """The file it is in."""
         self._held: list[bytes] = []
-        self._big: _BigFile | None = None
+        self._file: _BigFile | None = None
 
     @property
     def complete(self) -> bool:
         return self.received == self.total
 
-    def add(
-        self, chunk: Chunk, offset: int, writer: LooseWriter, settings: CompressionSettings
-    ) -> None:
+    def add(self, chunk: Chunk, offset: int) -> None:
         """Take the next chunk.
 
         Raises:
@@ -64,49 +78,66 @@ class Assembly:
         if chunk.offset + len(chunk.data) > self.total:
             raise InvalidEventError("the chunk goes beyond the blob's end")
         self.last_offset = offset
-        if self.total <= HELD_BYTES_MAX:
-            self._held.append(chunk.data)
-        else:
-            self._add_big(chunk.data, writer, settings)
+        self._held.append(chunk.data)
         self.received += len(chunk.data)
 
-    def _add_big(self, data: bytes, writer: LooseWriter, settings: CompressionSettings) -> None:
-        if self._big is None:
-            self._held.append(data)
-            if self.received + len(data) < BEGINNING_BYTES:
-                return
-            data = b"".join(self._held)
-            self._held.clear()
-            self._big = _BigFile(data, writer, settings)
-        self._big.add(data)
-
-    def content(self) -> bytes:
-        """What a small, complete upload holds; its digest is not checked yet."""
-        assert self._big is None
-        return self._held[0] if len(self._held) == 1 else b"".join(self._held)
-
     @property
-    def big(self) -> bool:
-        return self._big is not None
+    def held_bytes(self) -> int:
+        """What ``write`` has to do."""
+        return sum(map(len, self._held))
 
-    def finish_big(self) -> tuple[Path, str, int]:
-        """Close a big, complete upload: its file, the digest of what came, and its stored size."""
-        assert self._big is not None
-        return self._big.finish()
+    def write(self, writer: LooseWriter, settings: CompressionSettings) -> None:
+        """Bring what came into its stored form: of a big one all that there is, of a small one only
+        the whole. A complete one has its digest then; a small one whose digest is wrong no file.
+
+        Raises NoSpaceError; what was written goes with ``drop``.
+        """
+        if self.total > HELD_BYTES_MAX:
+            self._write_big(writer, settings)
+        elif self.complete:
+            self._write_small(writer, settings)
+
+    def _write_small(self, writer: LooseWriter, settings: CompressionSettings) -> None:
+        content = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        self._held.clear()
+        self.found = digest_name(hashlib.sha256(content).digest())
+        if self.found == self.digest:
+            data = encode_blob(content, settings)
+            self.stored_size = len(data)
+            file = writer.open()
+            self.path = file.path
+            try:
+                file.write(data)
+            finally:
+                file.close()
+
+    def _write_big(self, writer: LooseWriter, settings: CompressionSettings) -> None:
+        if self._file is None:
+            if not self.complete and self.held_bytes < BEGINNING_BYTES:
+                return
+            self._file = _BigFile(_beginning(self._held), writer, settings)
+            self.path = self._file.path
+        for data in self._held:
+            self._file.add(data)
+        self._held.clear()
+        if self.complete:
+            self.found, self.stored_size = self._file.finish()
 
     def drop(self, writer: LooseWriter) -> None:
         """The upload ends without being stored."""
-        if self._big is not None:
-            self._big.close()
-            writer.discard(self._big.path)
+        self._held.clear()
+        if self._file is not None:
+            self._file.close()
+        if self.path is not None:
+            writer.discard(self.path)
 
 
 class _BigFile:
     def __init__(
         self, beginning: bytes, writer: LooseWriter, settings: CompressionSettings
     ) -> None:
-        self._file: AppendFile = writer.open()
-        self._compressor: Compressor = compressor(beginning, settings)
+        self._compressor = compressor(beginning, settings)
+        self._file = writer.open()
         self._hashed = hashlib.sha256()
         self._stored = 0
 
@@ -122,10 +153,21 @@ class _BigFile:
         self._stored += len(data)
         self._file.write(data)
 
-    def finish(self) -> tuple[Path, str, int]:
+    def finish(self) -> tuple[str, int]:
+        """The digest of what came, and its stored size."""
         self._write(self._compressor.flush())
         self.close()
-        return self.path, digest_name(self._hashed.digest()), self._stored
+        return digest_name(self._hashed.digest()), self._stored
 
     def close(self) -> None:
         self._file.close()
+
+
+def _beginning(pieces: Iterable[bytes]) -> bytes:
+    """As much of *pieces* as decides about a form."""
+    found = b""
+    for piece in pieces:
+        found += piece[: BEGINNING_BYTES - len(found)]
+        if len(found) == BEGINNING_BYTES:
+            break
+    return found

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from streambackup.blobs.compression import PIECE_BYTES, NotInFormError, decode_blob
 from streambackup.domain.digest import digest_name, is_digest
-from streambackup.errors import BlobDamagedError, BlobMissingError, NoSpaceError
+from streambackup.errors import BlobDamagedError, BlobMissingError, StoreError
 from streambackup.runtime.disk import AppendFile, Disk, storage_errors
 
 INCOMING = "incoming"
@@ -91,8 +92,8 @@ def _read(path: Path) -> Iterator[bytes]:
 class LooseWriter:
     """Stores blobs for one owner, a batch at a time. Blocking.
 
-    New files are written under names of the owner's own, synced together, and renamed when all are
-    durable.
+    New files are written under names of the owner's own, by any number of threads, synced together,
+    and renamed when all are durable.
     """
 
     def __init__(self, root: Path, name: str, disk: Disk) -> None:
@@ -100,48 +101,26 @@ class LooseWriter:
         self._root = root
         self._incoming = root / "items" / INCOMING / name
         self._disk = disk
-        self._count = 0
+        self._numbers = itertools.count(1)
 
     def open(self) -> AppendFile:
-        """A file to write a big blob into; hand its path to ``store``."""
-        self._count += 1
-        path = self._incoming / str(self._count)
+        """A file to write a blob into; hand its path to ``put_in_place`` or ``discard``."""
+        path = self._incoming / str(next(self._numbers))
         try:
             return self._disk.create(path)
         except FileNotFoundError:
             self._disk.make_directories(self._incoming)
             return self._disk.create(path)
 
-    def store(self, small: Sequence[tuple[str, bytes]], big: Sequence[tuple[str, Path]]) -> None:
-        """Make blobs durable under their digests: *small* in their stored form, *big* from
-        ``open``.
-
-        Repeating it is harmless.
+    def put_in_place(self, written: Sequence[tuple[str, Path]]) -> None:
+        """Make blobs that are written durable under their digests. Repeating it is harmless.
 
         Raises:
-            NoSpaceError: what was written and is not in its place yet is taken away, *big* too.
-            StoreError: what was written is left over.
+            NoSpaceError: what is not in its place yet can be discarded.
+            StoreError: another owner took the files away, or the disk failed.
         """
-        written = list(big)
-        try:
-            for digest, data in small:
-                self._write(digest, data, written)
-            if written:
-                self._put_in_place(written)
-        except NoSpaceError:
-            for _, path in written:
-                self.discard(path)
-            raise
-
-    def _write(self, digest: str, data: bytes, written: list[tuple[str, Path]]) -> None:
-        file = self.open()
-        written.append((digest, file.path))
-        try:
-            file.write(data)
-        finally:
-            file.close()
-
-    def _put_in_place(self, written: Sequence[tuple[str, Path]]) -> None:
+        if not written:
+            return
         self._disk.sync_all(self._root, [path for _, path in written])
         renamed = []
         for digest, path in written:
@@ -149,12 +128,35 @@ class LooseWriter:
             try:
                 self._disk.rename(path, target)
             except FileNotFoundError:
-                self._disk.make_directories(target.parent)
-                self._disk.rename(path, target)
+                self._make_way(path, target)
             renamed.append(target)
         self._disk.sync_all(self._root, renamed)
+
+    def _make_way(self, path: Path, target: Path) -> None:
+        """Rename, the first in its directory."""
+        self._disk.make_directories(target.parent)
+        try:
+            self._disk.rename(path, target)
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"{path} was taken away before it was in its place",
+                hint="A newer owner of the partition does so; start the service again.",
+            ) from error
 
     def discard(self, path: Path) -> None:
         """Drop what ``open`` began."""
         with contextlib.suppress(FileNotFoundError):
             self._disk.unlink(path)
+
+    def close(self) -> None:
+        """Leave nothing behind, when all is in its place or discarded."""
+        self._disk.remove_directory(self._incoming)
+
+
+def clear_incoming(root: Path, is_dead: Callable[[str], bool], disk: Disk) -> None:
+    """Take away what writers left whose names *is_dead* says will never write again."""
+    for directory in (root / "items" / INCOMING).glob("*"):
+        if is_dead(directory.name):
+            for file in directory.iterdir():
+                disk.unlink(file)
+            disk.remove_directory(directory)

@@ -4,14 +4,13 @@ and what a batch did.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from streambackup.blobs.assembly import Assembly
+from streambackup.blobs.assembly import Assembly, Hold
 from streambackup.blobs.compression import CompressionSettings
 from streambackup.blobs.index import DigestIndex
 from streambackup.blobs.loose import LooseBlobs, LooseWriter
@@ -22,6 +21,7 @@ from streambackup.events.codec import decode_blob_event
 from streambackup.journal.frame import LastRecord
 from streambackup.journal.owner import PartitionOwner
 from streambackup.journal.payload import Blobs, GivenUp, MetBlob, Quarantined, StoredBlob
+from streambackup.realtime.blob_incoming import incoming_name
 from streambackup.realtime.place import Place
 from streambackup.realtime.takeover import last_record
 from streambackup.runtime.disk import Disk
@@ -37,20 +37,11 @@ class PartitionSettings(Protocol):
     def give_up_bytes(self) -> int: ...
 
 
-class Finished(msgspec.Struct, frozen=True):
-    """A complete upload.
+class Finished(NamedTuple):
+    """A complete upload, and its last record for the quarantine."""
 
-    A small one has its ``content``; a big one its file and the digest it has.
-    """
-
-    digest: str
-    size: int
-    last_offset: int
+    upload: Assembly
     record: Quarantined
-    content: bytes | None
-    path: Path | None = None
-    found: str | None = None
-    stored_size: int = 0
 
 
 class PendingUpload(msgspec.Struct, frozen=True):
@@ -62,17 +53,6 @@ class PendingUpload(msgspec.Struct, frozen=True):
     first_offset: int
     received: int
     total: int
-
-
-class LateUpload(msgspec.Struct, frozen=True):
-    """An upload to be read again from ``first`` to ``end``;
-    it holds the position at ``held_from``.
-    """
-
-    key: Key
-    first: int
-    end: int
-    held_from: int
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -100,12 +80,12 @@ class BlobPartition:
         self._place = place
         self.index = index
         self.began_ms = began_ms
-        self.writer = LooseWriter(root, f"{owner.path.partition}-{owner.epoch}", disk)
+        self.writer = LooseWriter(root, incoming_name(owner), disk)
         self._blobs = LooseBlobs(root)
         self._settings = settings
         self._uploads: dict[Key, Assembly] = {}
-        self._uncovered: deque[tuple[int, LastRecord]] = deque()
-        self._read_to = owner.position
+        self.read_to = owner.position
+        self._last = owner.last
         self._seen_bytes = 0
         self._finished: list[Finished] = []
         self._clear()
@@ -119,7 +99,7 @@ class BlobPartition:
     def assemble(self, records: Sequence[Record]) -> str | None:
         """Take *records* in; returns another generation's id where one is stamped with it."""
         for record in records:
-            if record.offset < self._read_to:
+            if record.offset < self.read_to:
                 continue
             try:
                 event = decode_blob_event(record.value)
@@ -129,8 +109,8 @@ class BlobPartition:
                 self._take(event, record)
             except InvalidEventError as error:
                 self._quarantined.append(_set_aside(record, str(error)))
-            self._uncovered.append((record.offset, last_record(record)))
-            self._read_to = record.offset + 1
+            self._last = last_record(record)
+            self.read_to = record.offset + 1
             self._seen_bytes += len(record.value or b"")
         self._give_up()
         return None
@@ -164,58 +144,64 @@ class BlobPartition:
         if first is None:
             raise InvalidEventError("the upload's beginning is missing")
         # From here on it holds the position again, until it was read from its first chunk.
-        assembly = self._uploads[key] = Assembly(event, record.offset, self._seen_bytes)
+        assembly = Assembly(event, first, Hold(record.offset, self._last))
         assembly.behind = first
+        self._uploads[key] = assembly
 
     def _add(self, key: Key, event: Chunk, record: Record) -> None:
-        """Take the next chunk of an upload; its first one begins it, or begins it again."""
-        if event.offset == 0 and key in self._uploads:
-            self._uploads.pop(key).drop(self.writer)
+        """Take the next chunk of an upload; its first one begins it, or begins it again.
+
+        Raises:
+            InvalidEventError: it does not fit; the upload is dropped.
+        """
         assembly = self._uploads.get(key)
-        if assembly is None:
-            assembly = Assembly(event, record.offset, self._seen_bytes)
-            self._uploads[key] = assembly
+        if assembly is None or (event.offset == 0 and assembly.received):
+            assembly = self._begin(key, event, record)
         try:
-            assembly.add(event, record.offset, self.writer, self._settings.compression)
+            assembly.add(event, record.offset)
         except InvalidEventError:
             self._uploads.pop(key).drop(self.writer)
             raise
         assembly.seen_bytes = self._seen_bytes
         if assembly.complete:
             del self._uploads[key]
-            self._finished.append(_finish(assembly, record))
+            self._finished.append(Finished(assembly, _set_aside(record, "")))
 
-    def to_read_again(self) -> list[LateUpload]:
-        """Uploads whose rest came after they were given up."""
-        return [
-            LateUpload(key, assembly.behind, self._read_to, assembly.first_offset)
-            for key, assembly in self._uploads.items()
-            if assembly.behind is not None
-        ]
+    def _begin(self, key: Key, event: Chunk, record: Record) -> Assembly:
+        before = self._uploads.pop(key, None)
+        assembly = Assembly(event, record.offset, Hold(record.offset, self._last))
+        if before is not None:
+            before.drop(self.writer)
+            if before.behind is not None:
+                assembly.hold, assembly.behind = before.hold, before.behind
+        self._uploads[key] = assembly
+        return assembly
 
-    def read_again(self, late: LateUpload, records: Sequence[Record]) -> bool:
-        """Take the upload's chunks among *records*;
-        False once it is complete or cannot become so.
-        """
-        waiting = self._uploads.get(late.key)
-        if waiting is not None and waiting.behind is not None:
-            del self._uploads[late.key]
+    def late(self) -> list[Assembly]:
+        """Uploads whose rest came after they were given up: to be read again from ``behind``."""
+        return [upload for upload in self._uploads.values() if upload.behind is not None]
+
+    def read_again(self, late: Assembly, records: Sequence[Record], read_to: int) -> None:
+        """Take the chunks of *late* among *records*, behind which it is read on from *read_to*."""
+        key = (late.digest, late.upload)
         for record in records:
             try:
                 event = decode_blob_event(record.value)
-                if isinstance(event, Chunk) and (event.digest, event.upload) == late.key:
-                    self._add(late.key, event, record)
+                if isinstance(event, Chunk) and (event.digest, event.upload) == key:
+                    self._add(key, event, record)
             except InvalidEventError as error:
                 self._quarantined.append(_set_aside(record, str(error)))
-                return False
-        going_on = self._uploads.get(late.key)
-        if going_on is not None:
-            going_on.first_offset = late.held_from
-        return going_on is not None or not records
+            if key not in self._uploads:  # It is complete, or cannot become so.
+                return
+        going_on = self._uploads[key]
+        going_on.behind = read_to if read_to < self.read_to else None
+        going_on.seen_bytes = self._seen_bytes
 
     def _give_up(self) -> None:
         """Let the position pass uploads that nothing came for while enough else did."""
         for key, assembly in list(self._uploads.items()):
+            if assembly.behind is not None:
+                continue
             if self._seen_bytes - assembly.seen_bytes > self._settings.give_up_bytes:
                 del self._uploads[key]
                 assembly.drop(self.writer)
@@ -223,44 +209,52 @@ class BlobPartition:
                     GivenUp(*key, assembly.first_offset, assembly.received, assembly.total)
                 )
 
+    def to_write(self) -> list[Assembly]:
+        """Unfinished uploads that hold something for their file."""
+        return [upload for upload in self._uploads.values() if upload.held_bytes]
+
     def fresh(self) -> list[Finished]:
         """Finished uploads of digests not stored yet; the others are noted as met.
 
         A blob that is known and gone is stored again: publishing its content is its cure.
         """
         finished, self._finished = self._finished, []
-        known = self.index.known([one.digest for one in finished])
+        known = self.index.known([one.upload.digest for one in finished])
         known = {digest for digest in known if self._blobs.exists(digest)}
         fresh = []
         for one in finished:
-            if one.digest in known:
-                self._met.append(MetBlob(one.digest, one.last_offset))
-                if one.path is not None:
-                    self.writer.discard(one.path)
+            if one.upload.digest in known:
+                self._met.append(MetBlob(one.upload.digest, one.upload.last_offset))
+                one.upload.drop(self.writer)
             else:
                 fresh.append(one)
         return fresh
 
-    def note_stored(self, blob: StoredBlob) -> None:
-        """*blob* is durable: whatever else was on its way under its digest is not needed."""
-        self._stored.append(blob)
-        for key in [key for key in self._uploads if key[0] == blob.digest]:
-            self._uploads.pop(key).drop(self.writer)
+    def accept(self, finished: Finished) -> tuple[str, Path] | None:
+        """Note as stored what is about to be put in its place: its digest, and the file it is in.
 
-    def refuse(self, finished: Finished, reason: str) -> None:
-        """The content is not what its key says: its last chunk goes to the quarantine,
-        the rest is dropped.
+        Where the content is not what its key says its last chunk goes to the quarantine, the rest
+        is dropped.
         """
-        if finished.path is not None:
-            self.writer.discard(finished.path)
-        self._quarantined.append(msgspec.structs.replace(finished.record, reason=reason))
+        upload = finished.upload
+        if upload.found != upload.digest or upload.path is None:
+            reason = f"the content is {upload.found}, not what the key says"
+            self._quarantined.append(msgspec.structs.replace(finished.record, reason=reason))
+            upload.drop(self.writer)
+            return None
+        self._stored.append(
+            StoredBlob(upload.digest, upload.total, upload.stored_size, upload.last_offset)
+        )
+        # Whatever else is on its way under the digest is not needed.
+        for key in [key for key in self._uploads if key[0] == upload.digest]:
+            self._uploads.pop(key).drop(self.writer)
+        return upload.digest, upload.path
 
     def batch(self) -> Batch | None:
         """What happened since the last call; None when nothing did."""
-        position = min((a.first_offset for a in self._uploads.values()), default=self._read_to)
-        last = self.owner.last
-        while self._uncovered and self._uncovered[0][0] < position:
-            last = self._uncovered.popleft()[1]
+        holds = [upload.hold for upload in self._uploads.values()]
+        here = Hold(self.read_to, self._last)
+        position, last = min(holds, key=lambda hold: hold.offset, default=here)
         blobs = Blobs(self._stored, self._met, self._given_up, self._quarantined)
         self._clear()
         said = blobs.stored or blobs.met or blobs.given_up or blobs.quarantined
@@ -274,7 +268,7 @@ class BlobPartition:
                 self.owner.path.partition,
                 assembly.digest,
                 assembly.upload,
-                assembly.first_offset,
+                assembly.hold.offset,
                 assembly.received,
                 assembly.total,
             )
@@ -283,24 +277,11 @@ class BlobPartition:
         """Drop what is unfinished: whoever comes next reads it again from its first chunk."""
         for assembly in self._uploads.values():
             assembly.drop(self.writer)
-        for finished in self._finished:
-            if finished.path is not None:
-                self.writer.discard(finished.path)
         self._uploads.clear()
+        self.writer.close()
         self.owner.seal()
         self.index.close()
 
 
 def _set_aside(record: Record, reason: str) -> Quarantined:
     return Quarantined(record.offset, record.timestamp, reason, record.key, record.value)
-
-
-def _finish(assembly: Assembly, record: Record) -> Finished:
-    aside = _set_aside(record, "")
-    if not assembly.big:
-        content = assembly.content()
-        return Finished(assembly.digest, assembly.total, record.offset, aside, content)
-    path, found, stored_size = assembly.finish_big()
-    return Finished(
-        assembly.digest, assembly.total, record.offset, aside, None, path, found, stored_size
-    )

@@ -8,23 +8,26 @@ sync for all
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import Executor
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Executor, wait
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
-from streambackup.blobs.compression import CompressionSettings, encode_blob
+from streambackup.blobs.assembly import Assembly
+from streambackup.blobs.compression import CompressionSettings
 from streambackup.blobs.index import DigestIndex
-from streambackup.bus.port import Bus, Record
-from streambackup.domain.digest import digest_name
+from streambackup.blobs.loose import LooseWriter, clear_incoming
+from streambackup.bus.port import Bus, Record, TopicPartition
 from streambackup.errors import NoSpaceError, PositionLostError
 from streambackup.journal.frame import FrameKind
-from streambackup.journal.payload import Blobs, StoredBlob, encode_payload
+from streambackup.journal.payload import Blobs, encode_payload
 from streambackup.outbox.content import passes
-from streambackup.realtime.blob_partition import BlobPartition, Finished, PendingUpload
+from streambackup.realtime.blob_incoming import is_superseded
+from streambackup.realtime.blob_partition import BlobPartition, PendingUpload
 from streambackup.realtime.blob_replay import replay_journal
 from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.runtime.clock import Clock
@@ -32,13 +35,19 @@ from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
 from streambackup.runtime.retry import keep_trying
 
+T = TypeVar("T")
+
 BLOBS = "mailbox.blobs"
 """The journal's name for the topic, whatever a generation calls it on the bus."""
-AT_ONCE = 32
-"""Blobs handed to a thread together: a thread per small blob costs more than it does."""
-
-
+SHARE_BYTES = 512 * 1024
+"""Content handed to a thread together: a thread per small blob costs more than it does."""
+BLOB_COST_BYTES = 4 * 1024
+"""What a blob costs besides its content, in bytes of content."""
 READ_AGAIN_RECORDS = 64
+READ_AGAIN_S = 0.25
+"""After so long, reading uploads again lets other partitions have their turn."""
+
+Write = tuple[Assembly, LooseWriter]
 
 
 class BlobWorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,18 +55,6 @@ class BlobWorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     give_up_bytes: int = 64 * 1024 * 1024
     segment_bytes: int = 64 * 1024 * 1024
     segment_age_ms: int = 3600 * 1000
-
-
-class _Encoded(msgspec.Struct, frozen=True):
-    """A finished upload in its stored form;
-    ``wrong`` is the digest it has where that is another.
-    """
-
-    finished: Finished
-    data: bytes | None
-    path: Path | None
-    stored_size: int
-    wrong: str | None
 
 
 class BlobWorker:
@@ -90,6 +87,8 @@ class BlobWorker:
 
     def began(self, turn: Turn, filed_to: int) -> int:
         del filed_to  # Blob journals are kept: nothing of them is ever filed.
+        is_dead = partial(is_superseded, owner=turn.owner, predecessor=turn.life.predecessor)
+        clear_incoming(self._root, is_dead, self._disk)
         file = self._state / f"blobs-{turn.tp.partition}.sqlite"
         index = DigestIndex(file)
         replay_journal(turn.owner.path, index)
@@ -106,66 +105,61 @@ class BlobWorker:
 
     def take(self, batches: Sequence[tuple[Turn, Sequence[Record]]]) -> list[Outcome]:
         """One batch of every partition: all stored with one sync, then each partition's journal."""
-        outcomes, taken = [], []
+        outcomes = []
         for turn, records in batches:
-            partition = self._open[turn]
-            try:
-                foreign = partition.assemble(records)
-            except NoSpaceError as error:
-                outcomes.append(Outcome(turn, full=error))
-                continue
-            taken.append(turn)
+            foreign = self._open[turn].assemble(records)
             if foreign is not None:
                 outcomes.append(Outcome(turn, foreign=foreign))
         try:
-            self._store(taken)
+            self._store([self._open[turn] for turn, _ in batches])
         except NoSpaceError as error:
             return [Outcome(turn, full=error) for turn, _ in batches]
-        for turn in taken:
-            try:
-                self._journal(self._open[turn])
-            except NoSpaceError as error:
-                outcomes.append(Outcome(turn, full=error))
+        for full in self._in_threads([partial(self._journal, turn) for turn, _ in batches]):
+            outcomes += full
         self._metrics.pending_uploads.set(len(self.pending_uploads()))
         return outcomes
 
-    def _store(self, turns: Iterable[Turn]) -> None:
+    def _store(self, partitions: Sequence[BlobPartition]) -> None:
         """Verify, compress and store what the partitions have finished."""
-        partitions = [self._open[turn] for turn in turns]
-        work = [(partition, finished) for partition in partitions for finished in partition.fresh()]
-        encoded = self._encode_all([finished for _, finished in work])
-        small, big = [], []
-        for (partition, finished), blob in zip(work, encoded, strict=True):
-            if blob.wrong is not None:
-                partition.refuse(finished, f"the content is {blob.wrong}, not what the key says")
-                continue
-            stored = StoredBlob(
-                finished.digest, finished.size, blob.stored_size, finished.last_offset
-            )
-            partition.note_stored(stored)
-            if blob.data is not None:
-                small.append((finished.digest, blob.data))
-            elif blob.path is not None:
-                big.append((finished.digest, blob.path))
-        if small or big:
-            partitions[0].writer.store(small, big)
+        fresh = [(partition, one) for partition in partitions for one in partition.fresh()]
+        writes = [(one.upload, partition.writer) for partition, one in fresh]
+        writes += [
+            (up, partition.writer) for partition in partitions for up in partition.to_write()
+        ]
+        try:
+            self._in_threads([partial(self._write, share) for share in _shares(writes)])
+            accepted = [partition.accept(one) for partition, one in fresh]
+            written = [blob for blob in accepted if blob is not None]
+            partitions[0].writer.put_in_place(written)
+        except NoSpaceError:
+            for upload, writer in writes:
+                upload.drop(writer)
+            raise
 
-    def _encode_all(self, finished: list[Finished]) -> list[_Encoded]:
-        groups = [finished[at : at + AT_ONCE] for at in range(0, len(finished), AT_ONCE)]
-        compression = self._settings.compression
-        done = self._threads.map(lambda group: [_encode(one, compression) for one in group], groups)
-        return [blob for group in done for blob in group]
+    def _write(self, share: Sequence[Write]) -> None:
+        for upload, writer in share:
+            upload.write(writer, self._settings.compression)
 
-    def _journal(self, partition: BlobPartition) -> None:
+    def _in_threads(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """What the *calls* return. Where one raises, the others are at their end too."""
+        begun = [self._threads.submit(call) for call in calls]
+        wait(begun)
+        return [one.result() for one in begun]
+
+    def _journal(self, turn: Turn) -> list[Outcome]:
         """Append what the batch did, with the position; then the index, which may lag behind it."""
+        partition, owner = self._open[turn], turn.owner
         batch = partition.batch()
         if batch is None:
-            return
-        owner = partition.owner
-        owner.append(FrameKind.BLOBS, encode_payload(batch.blobs), batch.position, batch.last)
-        assert owner.segment is not None
-        partition.index.apply([batch.blobs], str(owner.segment), owner.segment_bytes)
+            return []
+        try:
+            owner.append(FrameKind.BLOBS, encode_payload(batch.blobs), batch.position, batch.last)
+            assert owner.segment is not None
+            partition.index.apply([batch.blobs], str(owner.segment), owner.segment_bytes)
+        except NoSpaceError as error:
+            return [Outcome(turn, full=error)]
         self._count(batch.blobs)
+        return []
 
     def _count(self, blobs: Blobs) -> None:
         self._metrics.blobs_stored.inc(len(blobs.stored))
@@ -176,39 +170,45 @@ class BlobWorker:
 
     async def tick(self, turns: Collection[Turn]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
+        until_s = self._clock.monotonic_s() + READ_AGAIN_S
         outcomes = []
         for turn in turns:
             partition = self._open[turn]
-            if partition.to_read_again():
-                try:
-                    outcomes += await self._catch_up(turn, partition)
-                except NoSpaceError as error:
-                    outcomes.append(Outcome(turn, full=error))
-                    continue
+            outcomes += await self._catch_up(turn, until_s)
             full = turn.owner.segment_bytes >= self._settings.segment_bytes
             if full or now_ms - partition.began_ms >= self._settings.segment_age_ms:
                 turn.owner.seal()
                 partition.began_ms = now_ms
         return outcomes
 
-    async def _catch_up(self, turn: Turn, partition: BlobPartition) -> list[Outcome]:
-        """Read uploads again whose rest came after they were given up; store what is complete."""
-        for late in partition.to_read_again():
-            at, going_on = late.first, True
-            while going_on and at < late.end:
-                read = partial(self._bus.read, turn.tp, at, records_max=READ_AGAIN_RECORDS)
-                try:
-                    records = await keep_trying(read, passing=passes, what="read an upload again")
-                except PositionLostError as lost:
-                    at = max(at + 1, lost.begin)
-                    continue
-                if not records:
-                    break
-                at = records[-1].offset + 1
-                chunks = [record for record in records if record.key == late.key[0].encode()]
-                if chunks:
-                    going_on = await asyncio.to_thread(partition.read_again, late, chunks)
-        return await asyncio.to_thread(self.take, [(turn, [])])
+    async def _catch_up(self, turn: Turn, until_s: float) -> list[Outcome]:
+        """Read uploads again whose rest came after they were given up; store what is complete.
+
+        At least a piece of each, more while there is time.
+        """
+        partition = self._open[turn]
+        outcomes: list[Outcome] = []
+        while (late := partition.late()) and not outcomes:
+            for upload in late:
+                records, read_to = await self._piece(turn.tp, upload)
+                await asyncio.to_thread(partition.read_again, upload, records, read_to)
+            outcomes = await asyncio.to_thread(self.take, [(turn, [])])
+            if self._clock.monotonic_s() >= until_s:
+                break
+        return outcomes
+
+    async def _piece(self, tp: TopicPartition, late: Assembly) -> tuple[Sequence[Record], int]:
+        """Some of what *late* has to be looked for in, and where to read on."""
+        assert late.behind is not None
+        read = partial(self._bus.read, tp, late.behind, records_max=READ_AGAIN_RECORDS)
+        try:
+            records = await keep_trying(read, passing=passes, what="read an upload again")
+        except PositionLostError as lost:
+            return [], max(late.behind + 1, lost.begin)
+        if not records:
+            return [], sys.maxsize
+        mine = [record for record in records if record.key == late.digest.encode()]
+        return mine, records[-1].offset + 1
 
     async def ended(self, turns: Collection[Turn], *, drained: bool) -> None:
         del drained  # A sealed blob journal leaves a successor nothing to do.
@@ -220,13 +220,14 @@ class BlobWorker:
         return [upload for partition in self._open.values() for upload in partition.pending()]
 
 
-def _encode(finished: Finished, settings: CompressionSettings) -> _Encoded:
-    """Check a finished upload against its digest and bring it into its stored form. In a thread."""
-    if finished.content is None:
-        wrong = finished.found if finished.found != finished.digest else None
-        return _Encoded(finished, None, finished.path, finished.stored_size, wrong)
-    found = digest_name(hashlib.sha256(finished.content).digest())
-    if found != finished.digest:
-        return _Encoded(finished, None, None, 0, found)
-    data = encode_blob(finished.content, settings)
-    return _Encoded(finished, data, None, len(data), None)
+def _shares(writes: Iterable[Write]) -> list[list[Write]]:
+    """*writes* in their order, cut into what a thread does at once."""
+    shares: list[list[Write]] = []
+    room = 0
+    for write in writes:
+        if room <= 0:
+            shares.append([])
+            room = SHARE_BYTES
+        shares[-1].append(write)
+        room -= BLOB_COST_BYTES + write[0].held_bytes
+    return shares

@@ -150,6 +150,17 @@ class Disk:
         with storage_errors(path):
             os.unlink(path)
 
+    def remove_directory(self, path: Path) -> None:
+        """Remove *path* if it is there and empty. Durable after ``sync_directory`` of its
+        parent.
+        """
+        with contextlib.suppress(FileNotFoundError), storage_errors(path):
+            try:
+                os.rmdir(path)
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                    raise
+
     def sync_file(self, path: Path) -> None:
         """Make durable what anyone wrote to *path*."""
         with storage_errors(path):

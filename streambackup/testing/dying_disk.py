@@ -47,6 +47,10 @@ class DyingDisk(Disk):
         self._pass()
         super().rename(source, target)
 
+    def remove_directory(self, path: Path) -> None:
+        self._pass()
+        super().remove_directory(path)
+
     def sync_file(self, path: Path) -> None:
         self._pass()
         super().sync_file(path)

@@ -206,6 +206,14 @@ class LossyDisk(Disk):
             super().unlink(path)
             self._changes.append(_Change(path, None))
 
+    def remove_directory(self, path: Path) -> None:
+        with self._lock:
+            self._step()
+            was_there = path.is_dir()
+            super().remove_directory(path)
+            if was_there and not path.is_dir():
+                self._changes.append(_Change(path, None))
+
     def sync_file(self, path: Path) -> None:
         with self._lock:
             self._sync(path)

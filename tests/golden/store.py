@@ -239,7 +239,9 @@ class StoreBuilder:
         }
         packed = {digest_of(content): encode_blob(content, form) for content, form in forms.items()}
         owner = self.own("mailbox.blobs", 0, 1, 0)
-        LooseWriter(self._root, f"0-{owner.epoch}", self._disk).store(list(packed.items()), [])
+        writer = LooseWriter(self._root, f"{owner.path.generation}-0-{owner.epoch}", self._disk)
+        writer.put_in_place([(digest, written(writer, data)) for digest, data in packed.items()])
+        writer.close()
         stored = [
             StoredBlob(digest_of(content), len(content), len(packed[digest_of(content)]), offset)
             for offset, content in enumerate(forms)
@@ -270,3 +272,11 @@ def build_store(root: Path) -> None:
         first.seal()
         second.seal()
     builder.blobs()
+
+
+def written(writer: LooseWriter, data: bytes) -> Path:
+    """The file that has *data*, not in its place yet."""
+    file = writer.open()
+    file.write(data)
+    file.close()
+    return file.path

@@ -1,17 +1,40 @@
-"""Loose blobs on a disk that is full."""
+"""Loose blobs on a disk that is full, and files that are taken away."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from streambackup.blobs.loose import LooseBlobs, LooseWriter
+from streambackup.blobs.assembly import HELD_BYTES_MAX, Assembly, Hold
+from streambackup.blobs.compression import CompressionSettings
+from streambackup.blobs.loose import LooseBlobs, LooseWriter, clear_incoming
 from streambackup.domain.digest import digest_of
-from streambackup.errors import NoSpaceError
+from streambackup.errors import NoSpaceError, StoreError
+from streambackup.events.blob import Chunk
+from streambackup.journal.frame import LastRecord
+from streambackup.runtime.disk import Disk
 from streambackup.testing.lossy_disk import LossyDisk
 
-SMALL = [b"At one?", b"At two!", b"Never."]
+CONTENTS = [b"At one?", b"At two!", b"Never.", random.Random(1).randbytes(HELD_BYTES_MAX + 1)]
+
+
+def upload_of(content: bytes) -> Assembly:
+    """A complete one."""
+    total = len(content)
+    digest = digest_of(content)
+    chunk = Chunk(schema=1, digest=digest, upload="u", offset=0, total=total, data=content)
+    assembly = Assembly(chunk, 0, Hold(0, LastRecord(None, 0)))
+    assembly.add(chunk, 0)
+    return assembly
+
+
+def store(writer: LooseWriter, assemblies: Sequence[Assembly]) -> None:
+    for assembly in assemblies:
+        assembly.write(writer, CompressionSettings())
+    writer.put_in_place([(a.digest, a.path) for a in assemblies if a.path is not None])
 
 
 @pytest.mark.parametrize("kind", ["full_at_write", "full_at_sync"])
@@ -24,12 +47,40 @@ def test_a_store_without_space_leaves_nothing_behind(
     root.mkdir()
     disk = LossyDisk(root)
     writer = LooseWriter(root, "test", disk)
-    big = writer.open()
-    big.write(b"big")
-    big.close()
     disk.count_anew()
     setattr(disk, kind, number)
+    assemblies = [upload_of(content) for content in CONTENTS]
     with pytest.raises(NoSpaceError):
-        writer.store([(digest_of(c), c) for c in SMALL], [(digest_of(b"big"), big.path)])
+        store(writer, assemblies)
+    for assembly in assemblies:
+        assembly.drop(writer)
+    disk.make_space()
+    writer.close()
 
     assert LooseBlobs(root).leftovers() == []
+    assert list((root / "items" / "incoming").iterdir()) == []
+
+
+def test_files_that_somebody_took_away_are_an_error_with_its_cure(tmp_path: Path) -> None:
+    writer = LooseWriter(tmp_path, "test", Disk())
+    assembly = upload_of(b"At one?")
+    assembly.write(writer, CompressionSettings())
+    clear_incoming(tmp_path, lambda name: name == "test", Disk())
+
+    # Where the file system syncs names, the missing one is noticed before it is renamed.
+    with pytest.raises(StoreError, match="was taken away") as error:
+        writer.put_in_place([(assembly.digest, tmp_path / "items" / "incoming" / "test" / "1")])
+
+    assert error.value.hint is not None
+
+
+def test_only_what_dead_writers_left_is_cleared(tmp_path: Path) -> None:
+    dead, alive = LooseWriter(tmp_path, "dead", Disk()), LooseWriter(tmp_path, "alive", Disk())
+    dead.open().close()
+    kept = alive.open()
+    kept.close()
+
+    clear_incoming(tmp_path, lambda name: name == "dead", Disk())
+
+    assert LooseBlobs(tmp_path).leftovers() == [kept.path]
+    assert [path.name for path in kept.path.parent.parent.iterdir()] == ["alive"]
