@@ -8,6 +8,7 @@ from streambackup.cli.as_of import NOW, AsOfOptions
 from streambackup.cli.asking import AccountId, ItemId, asking_of_item
 from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.render import write_document
+from streambackup.domain.words import counted
 from streambackup.reading.shown import Shower, ShownState
 
 
@@ -35,7 +36,7 @@ def _lines(shown: ShownState) -> Iterator[str]:
     for transaction in shown.transactions:
         yield f"transaction   {transaction}"
     if shown.digest is not None:
-        yield f"content       {shown.content}, {shown.size} bytes, {shown.digest}"
+        yield f"content       {shown.content}, {counted(shown.size or 0, 'byte')}, {shown.digest}"
         if shown.blob:
             yield f"blob          {shown.blob}"
     for name, value in shown.state.items():

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from streambackup.cli.common import NOTHING_SAID, Common, given_path
 from streambackup.cli.render import JsonArray, note, write_line
+from streambackup.domain.words import counted
 from streambackup.errors import IncompleteError, UsageError
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.threads import iterate_in_thread
@@ -71,7 +72,7 @@ class Answer:
             write_line(f"{self._published} published, {self._refused} refused")
         if self._refused:
             raise IncompleteError(
-                f"{self._refused} lines were refused, {self._published} are published",
+                f"{counted(self._refused, 'line')} refused, {self._published} published",
                 hint="Correct those lines and publish them again; the others are on the bus.",
             )
 

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from streambackup.cli.as_of import AsOfOptions
 from streambackup.cli.common import Common, given_path
 from streambackup.cli.render import note, progress, write_document
+from streambackup.domain.words import counted
 from streambackup.errors import InDoubtError, StreamBackupError
 from streambackup.restore.plan import RestorePlan
 from streambackup.restore.report import RestoreReport, Unrestored
@@ -201,15 +202,16 @@ def _shown_plan(plan: RestorePlan) -> ShownPlan:
 
 
 def _plan_lines(plan: RestorePlan) -> Iterator[str]:
-    yield f"would restore {len(plan.items)} items of {plan.account}, {plan.as_of},"
+    yield f"would restore {counted(len(plan.items), 'item')} of {plan.account}, {plan.as_of},"
     yield f"into account {plan.into} at {plan.place}:"
     for item in plan.items:
-        yield f"  {item.type} {item.item} in {item.folder or '/'}, {item.size} bytes"
+        yield f"  {item.type} {item.item} in {item.folder or '/'}, {counted(item.size, 'byte')}"
     yield from _unrestored_lines(plan.unrestorable)
 
 
 def _report_lines(report: RestoreReport) -> Iterator[str]:
-    yield f"restored    {report.restored} items, {report.restored_bytes} bytes, to {report.place}"
+    size = counted(report.restored_bytes, "byte")
+    yield f"restored    {counted(report.restored, 'item')}, {size}, to {report.place}"
     yield f"skipped     {report.skipped} that were restored before"
     yield f"unrestored  {len(report.unrestored)}"
     yield from _unrestored_lines(report.unrestored)
@@ -218,7 +220,7 @@ def _report_lines(report: RestoreReport) -> Iterator[str]:
     if report.verified:
         yield f"verified    {report.verified} read back and equal"
     for field, count in sorted(report.left_out.items()):
-        yield f"left out    {field} of {count} items: the place cannot keep it"
+        yield f"left out    {field} of {counted(count, 'item')}: the place cannot keep it"
     for doubt in report.doubts:
         yield f"in doubt    {doubt.reason}"
 

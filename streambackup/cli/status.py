@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.render import note, write_document
+from streambackup.domain.words import counted
 from streambackup.errors import BusError
 from streambackup.runtime.clock import SystemClock
 from streambackup.service.ask_service import ask_service
@@ -59,7 +60,7 @@ def _lines(found: Status) -> Iterator[str]:
     yield f"service           {'running' if found.running else 'not running'}"
     yield f"bus               {found.bus}, generation {found.generation or 'none yet'}"
     yield f"last transaction  {found.last_transaction or 'none yet'}"
-    yield f"lag               {'not known' if found.lag is None else f'{found.lag} records'}"
+    yield f"lag               {'not known' if found.lag is None else counted(found.lag, 'record')}"
     for at in found.partitions:
         if at.lag != 0:
             yield f"  {at.topic}/{at.partition}: at {at.position}" + _of(at.end)

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from itertools import islice
 
+from streambackup.domain.printed import printable
+
 _COMPARED_MAX = 5000
 
 
@@ -14,7 +16,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def nearest(word: str, words: Iterable[str]) -> str | None:
-    """What is most like *word* among the first of *words* that could be."""
+def did_you_mean(word: str, words: Iterable[str]) -> str | None:
+    """A question for what is most like *word*, in any case, among the first of *words* that could
+    be; None where nothing is.
+    """
     alike = (other for other in words if abs(len(other) - len(word)) <= len(word) // 2 + 1)
-    return next(iter(difflib.get_close_matches(word, islice(alike, _COMPARED_MAX), n=1)), None)
+    by_folded = {other.casefold(): other for other in islice(alike, _COMPARED_MAX)}
+    found = difflib.get_close_matches(word.casefold(), by_folded, n=1)
+    return f"Did you mean '{printable(by_folded[found[0]])}'?" if found else None

@@ -14,7 +14,7 @@ import msgspec
 
 from streambackup.domain.entry import ItemType
 from streambackup.domain.history import AccountHistory, ItemHistory, ItemState
-from streambackup.domain.words import nearest
+from streambackup.domain.words import did_you_mean
 from streambackup.errors import NotFoundError
 from streambackup.reading.folder_paths import FolderPaths, container_of
 
@@ -102,18 +102,17 @@ def _check_folder(
     history: AccountHistory, wanted: str, at_ms: int | None, paths: FolderPaths
 ) -> None:
     """Raises NotFoundError where no folder is called *wanted*, nor ever was by its own name."""
-    called: dict[str, str] = {}
+    called: list[str] = []
     for item in history.items.values():
         if item.states[-1].type == ItemType.FOLDER:
             names = {name for s in item.states if isinstance(name := s.state.get("name"), str)}
             names.add(str(paths.of_folder(item.item, at_ms)))
             if _in_folder(wanted, item.item, *names):
                 return
-            called.update((name.casefold(), name) for name in (item.item, *names))
-    near = nearest(wanted.strip("/").casefold(), called)
+            called += [item.item, *names]
     raise NotFoundError(
         f"account {history.account} has no folder {wanted}",
-        hint=f"Did you mean {called[near]!r}?" if near else None,
+        hint=did_you_mean(wanted.strip("/"), called),
     )
 
 

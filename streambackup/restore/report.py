@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from streambackup.domain.history import Doubt
+from streambackup.domain.words import counted
 from streambackup.errors import IncompleteError
 
 _HINT = "The report names each item and why; those with an earlier good state name its transaction."
@@ -75,5 +76,5 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
         missing = len(self.unrestored) + self.remaining
         if missing:
             raise IncompleteError(
-                f"{missing} of {self.selected} items are not restored", hint=_HINT
+                f"{missing} of {counted(self.selected, 'item')} not restored", hint=_HINT
             )

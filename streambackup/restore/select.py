@@ -11,7 +11,7 @@ from streambackup.domain.history import AccountHistory, ItemHistory, ItemState
 from streambackup.domain.instant import format_instant
 from streambackup.domain.mail_flags import DELETED
 from streambackup.domain.transaction import TransactionId
-from streambackup.domain.words import nearest
+from streambackup.domain.words import did_you_mean
 from streambackup.errors import NotFoundError, UsageError
 from streambackup.reading.folder_paths import FolderPaths, container_of
 from streambackup.targets.port import FolderPath
@@ -100,7 +100,7 @@ def _one_item(history: AccountHistory, item: str, as_of: AsOf) -> Selection:
     known = history.items.get(item)
     if known is None:
         raise NotFoundError(
-            f"account {history.account} has no item {item}", hint=_did_you_mean(item, history.items)
+            f"account {history.account} has no item {item}", hint=did_you_mean(item, history.items)
         )
     state = known.current if as_of.instant_ms is None else known.at(as_of.instant_ms)
     if state is None:
@@ -155,7 +155,7 @@ def _find_folder(wanted: str, folders: dict[str, FolderPath], as_of: AsOf) -> st
     if not found:
         raise NotFoundError(
             f"there is no folder {wanted} {as_of}",
-            hint=_did_you_mean(path, map(str, folders.values())),
+            hint=did_you_mean(path, map(str, folders.values())),
         )
     return found[0]
 
@@ -289,8 +289,3 @@ def _order(picked: Picked) -> tuple[int, int]:
     if type == ItemType.ACCOUNT:
         return (0, 0)
     return (1, len(picked.folder.names)) if type == ItemType.FOLDER else (2, 0)
-
-
-def _did_you_mean(word: str, words: Iterable[str]) -> str | None:
-    near = nearest(word, words)
-    return f"Did you mean {near!r}?" if near else None

@@ -4,13 +4,11 @@ who looked is written down.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 from streambackup.domain.history import AccountHistory, ItemHistory, ItemState
 from streambackup.domain.instant import format_instant
-from streambackup.domain.printed import find_printed, printable
+from streambackup.domain.printed import find_printed
 from streambackup.domain.transaction import TransactionId
+from streambackup.domain.words import did_you_mean
 from streambackup.errors import NotFoundError, UsageError
 from streambackup.reading.store_reader import StoreReader
 from streambackup.runtime.audit import AuditLog, current_user
@@ -42,7 +40,7 @@ def find_account(
         accounts = reader.accounts()
         if account in accounts:
             raise
-        hint = _nearest(account, accounts) or error.hint
+        hint = did_you_mean(account, accounts) or error.hint
         raise NotFoundError(error.message, hint=hint) from error
 
 
@@ -70,7 +68,7 @@ def find_item(history: AccountHistory, item: str) -> ItemHistory:
     if found is None:
         raise NotFoundError(
             f"account {history.account} has no item {item}",
-            hint=_nearest(item, history.items)
+            hint=did_you_mean(item, history.items)
             or f"'streambackup item list {history.account}' finds items by what is in them.",
         )
     return found
@@ -103,8 +101,3 @@ def check_text(id: str) -> str:
     except UnicodeEncodeError as error:
         raise UsageError(f"{id!r} is not UTF-8", hint="Ids are text in UTF-8.") from error
     return id
-
-
-def _nearest(name: str, known: Iterable[str]) -> str | None:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"Did you mean '{printable(near[0])}'?" if near else None

@@ -5,7 +5,6 @@ Whatever is wrong is one line that names the place and the key.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from streambackup.domain.words import did_you_mean
 from streambackup.errors import UsageError
 from streambackup.service.settings import Section, Settings
 
@@ -157,8 +157,8 @@ def _field_type(section: Any, name: str, assigned: Assigned) -> Any:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"Did you mean {near[0]!r}? {_SEE}" if near else _SEE
+    question = did_you_mean(name, known)
+    return f"{question} {_SEE}" if question else _SEE
 
 
 def _convert(assigned: Assigned, wanted: Any) -> Any:

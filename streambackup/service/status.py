@@ -16,6 +16,7 @@ from streambackup.blobs.index import stored_totals
 from streambackup.bus.port import Bus, TopicPartition
 from streambackup.domain.instant import format_instant
 from streambackup.domain.partition_event import PartitionEventKind
+from streambackup.domain.words import counted
 from streambackup.errors import BusError
 from streambackup.events.config import Generation
 from streambackup.journal.cover import find_cover
@@ -31,6 +32,8 @@ from streambackup.service.store_lock import is_locked
 from streambackup.service.wiring import group_name
 
 MB = 1_000_000
+BUS_PATIENCE_S = 5.0
+"""How long the bus may take to say where its partitions end."""
 
 
 class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +120,11 @@ async def collect_status(
 
 
 async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation) -> _Stream:
-    partitions = await partition_statuses(home, bus, generation)
+    try:
+        async with asyncio.timeout(BUS_PATIENCE_S):
+            partitions = await partition_statuses(home, bus, generation)
+    except TimeoutError as error:
+        raise BusError(f"the bus has not answered within {BUS_PATIENCE_S:g} s") from error
     behind = [
         (TopicPartition(at.topic, at.partition), at.position)
         for at in partitions
@@ -232,11 +239,13 @@ def _warnings(settings: Settings, status: Status) -> list[str]:
         found.append(f"only {free_mb} MB are free on the file system of {status.path}")
     if status.gaps:
         found.append(
-            f"{status.gaps} gaps: records were gone from the bus before they were read; "
+            f"{counted(status.gaps, 'gap')}: records were gone from the bus before they were read; "
             "'streambackup account show' names the accounts' doubts"
         )
     if status.quarantined:
-        found.append(f"{status.quarantined} records could not be used and are in quarantine")
+        found.append(
+            f"{counted(status.quarantined, 'record')} could not be used and went into quarantine"
+        )
     for held in status.held_uploads:
         found.append(
             f"upload {held.upload} of {held.digest} holds partition {held.partition} of blobs at "

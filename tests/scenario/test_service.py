@@ -133,7 +133,7 @@ def test_status_warns_of_what_needs_attention(tmp_path: Path) -> None:
     with backup.service() as running:
         running.wait_until(lambda: running.status()["quarantined"], "the record was put aside")
     warnings = backup.json("status")["warnings"]
-    for part in ("no service works", "MB are free", "1 records could not be used"):
+    for part in ("no service works", "MB are free", "1 record could not be used"):
         assert any(part in warning for warning in warnings)
     assert "quarantine" in backup.ask("account", "show", "ann").text
 

@@ -94,7 +94,7 @@ def test_each_class_of_failure_is_named_and_the_rest_comes_back(
     assert (report["selected"], report["restored"], report["skipped"]) == (6, 2, 0)
     assert report["selected"] == report["restored"] + len(report["unrestored"])
     assert snapshot_of(tmp_path / "out") == {("INBOX", "", GOOD)}
-    assert "4 of 6 items are not restored" in answer.errors
+    assert "4 of 6 items not restored" in answer.errors
 
     (salvage,) = [i["salvage"] for i in report["unrestored"] if i["item"] == "bad"]
     earlier = "--transaction", salvage, "--to", tmp_path / "saved"

@@ -202,6 +202,7 @@ def test_content_is_written_byte_for_byte(backup: Backup) -> None:
         (["item", "cat", ANN, "job"], "item show"),
         (["item", "show", ANN, "7", "--at", T0], "first seen"),
         (["item", "show", ANN, "7", "--transaction", "publish:00000000:1"], "transactions"),
+        (["item", "list", ANN, "--folder", "inbox/wrok"], "'Inbox/Work'"),
         (["restore", "folder", ANN, "Inbox/Wrok", "--to", "x"], "Inbox/Work"),
     ],
 )
@@ -292,7 +293,7 @@ def test_what_a_place_cannot_hold_is_told_with_its_own_exit_code(say: Say, tmp_p
     said = say("restore", "item", ANN, "job", "--to", tmp_path, "--form", "maildir", "--json")
     assert said.code == 14
     assert [one["failure"] for one in said.json["unrestored"]] == ["invalid"]
-    assert "1 of 1 items are not restored" in said.errors
+    assert "1 of 1 item not restored" in said.errors
 
 
 def test_an_account_in_doubt_is_restored_and_said_to_be_in_doubt(say: Say, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streambackup.domain.words import counted, nearest
+from streambackup.domain.words import counted, did_you_mean
 
 
 def test_one_thing_is_not_called_many() -> None:
@@ -12,5 +12,5 @@ def test_one_thing_is_not_called_many() -> None:
 def test_the_nearest_word_is_found_among_many_that_cannot_be_it() -> None:
     words = [*("x" * 40 for _ in range(10_000)), "Work/2025", "Work/2026"]
 
-    assert nearest("Wrok/2026", words) == "Work/2026"
-    assert nearest("Home", words) is None
+    assert did_you_mean("wrok/2026", words) == "Did you mean 'Work/2026'?"
+    assert did_you_mean("Home", words) is None
