@@ -6,9 +6,10 @@ import aiohttp
 import msgspec
 
 from streambackup.service.endpoints import Address
-from streambackup.service.status import Status
+from streambackup.service.status import BUS_PATIENCE_S, Status
 
-PATIENCE_S = 3.0
+PATIENCE_S = 2 * BUS_PATIENCE_S
+"""It asks the bus, which may be away, and then its own files."""
 
 
 async def ask_service(address: Address, store: str) -> Status | None:
