@@ -47,8 +47,8 @@ async def create_topics(bus: Bus, partitions: int, clock: Clock) -> tuple[Genera
     """Make the topics and their first generation; what is there already stays.
 
     Every partition begins with the generation's marker before the config topic names it, so an
-    interrupted
-    call is finished by the next. Returns the generation, and warnings about weak settings.
+    interrupted call is finished by the next. Returns the generation, and warnings about weak
+    settings.
 
     Raises:
         TopicError: topics of these names exist with another number of partitions.

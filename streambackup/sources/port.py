@@ -75,9 +75,8 @@ class Source(Protocol):
     def observe(self, memory: Memory) -> AsyncGenerator[list[Observation], None]:
         """Differences to *memory* first, then changes as they happen, in batches.
 
-        A batch may be asked to be safe in the outbox before the next is drawn; the source reads
-        *memory* only
-        after that. Ends only when closed.
+        Each batch is to be recorded, with what it wants remembered, before the next is drawn: the
+        source reads *memory* only after that. Ends only when closed.
 
         Raises:
             SourceError: the mail store cannot be read any more.

@@ -44,8 +44,7 @@ class MaildirSource:
     """Observes *trees*, each of another account and none inside another.
 
     A tree that goes away is waited for, and looked for every ``look_again_s`` seconds; that is
-    never
-    taken for deletions.
+    never taken for deletions.
 
     Raises:
         UsageError: two trees share an account or a directory.
@@ -73,7 +72,10 @@ class MaildirSource:
     def warnings(self) -> list[str]:
         """What is not backed up now, and why, for people."""
         away = [f"{account}: {error.message}" for account, error in self._away.items()]
-        return away + [f"{path}: {reason}" for path, reason in self._complaints.copy().items()]
+        unread = [f"{path}: {reason}" for path, reason in self._complaints.copy().items()]
+        if len(unread) == COMPLAINTS_MAX:
+            unread.append("more may not be read: 'maildir_entry_not_read' in the log has all")
+        return away + unread
 
     async def observe(self, memory: Memory) -> AsyncGenerator[list[Observation], None]:
         """As the port says. Raises SourceError when none of the trees is there (any more)."""
@@ -167,9 +169,10 @@ class MaildirSource:
         if reason is None:
             if self._complaints.pop(shown, None):
                 log.info("maildir_entry_read", path=shown)
-        elif shown not in self._complaints and len(self._complaints) < COMPLAINTS_MAX:
-            self._complaints[shown] = reason
+        elif shown not in self._complaints:
             log.warning("maildir_entry_not_read", path=shown, reason=reason)
+            if len(self._complaints) < COMPLAINTS_MAX:
+                self._complaints[shown] = reason
 
     def _forget_complaints(self, account: str) -> None:
         root = f"{self._paths[account]}/"

@@ -17,7 +17,7 @@ from streambackup.errors import SourceError, UsageError
 from streambackup.events.mailbox import Delete
 from streambackup.outbox.outbox import Outbox
 from streambackup.runtime.clock import SystemClock
-from streambackup.sources.maildir.source import MaildirSource, MaildirTree
+from streambackup.sources.maildir.source import COMPLAINTS_MAX, MaildirSource, MaildirTree
 from streambackup.sources.maildir.tree import BATCH_MAX
 from tests.corpus.maildirs import SMALL, account_name, make_folder, write_maildirs
 from tests.support.maildir import ACCOUNT, source_of
@@ -238,3 +238,20 @@ def test_trees_of_one_account_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="same account"):
         MaildirSource(trees, clock=SystemClock())
+
+
+async def test_of_very_many_files_that_cannot_be_read_the_log_names_all(
+    root: Path, state: Path
+) -> None:
+    for number in range(COMPLAINTS_MAX + 5):
+        (root / "cur" / f"{number}.host").symlink_to("elsewhere")
+    source = source_of(root)
+    with capture_logs() as logged:
+        async with watching(source, state) as seen:
+            deliver(root, 0, 1)
+            await seen.until(lambda: count(seen) == 1)
+
+    named = {line["path"] for line in logged if line["event"] == "maildir_entry_not_read"}
+    assert len(named) == COMPLAINTS_MAX + 5
+    assert len(source.warnings) == COMPLAINTS_MAX + 1
+    assert "in the log" in source.warnings[-1]
