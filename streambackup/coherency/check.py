@@ -27,15 +27,20 @@ Progress = Callable[[str, int], None]
 """Told what is being read, and how many of it were."""
 
 
-class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read, and what was found."""
+class Counts(msgspec.Struct):
+    """What was read. ``pending_blobs`` are contents that were still on their way."""
 
-    accounts: int
-    items: int
-    states: int
-    blobs: int
-    blob_bytes: int
-    pending_blobs: int
+    accounts: int = 0
+    items: int = 0
+    states: int = 0
+    blobs: int = 0
+    blob_bytes: int = 0
+    pending_blobs: int = 0
+
+
+class CheckReport(Counts, kw_only=True):
+    """What was read, and what was found, each finding once."""
+
     findings: tuple[Finding, ...]
 
     @property
@@ -47,11 +52,6 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
         return [finding for finding in self.findings if not finding.is_fault]
 
 
-class _Counts:
-    def __init__(self) -> None:
-        self.accounts = self.items = self.states = self.blobs = self.blob_bytes = self.pending = 0
-
-
 def check_store(root: Path, progress: Progress = lambda _what, _count: None) -> CheckReport:
     """Check the store at *root*.
 
@@ -59,7 +59,7 @@ def check_store(root: Path, progress: Progress = lambda _what, _count: None) -> 
         NoStoreError: there is none. StoreError: it cannot be read at all.
     """
     reader = StoreReader(root)
-    counts = _Counts()
+    counts = Counts()
     findings: list[Finding] = []
     with closing(Scratch()) as scratch:
         named = NamedBlobs(scratch)
@@ -68,19 +68,12 @@ def check_store(root: Path, progress: Progress = lambda _what, _count: None) -> 
         findings += _check_accounts(reader, named, counts, progress)
         findings += _check_blobs(root, named, counts, progress)
         findings += check_orphans(root)
-    return CheckReport(
-        accounts=counts.accounts,
-        items=counts.items,
-        states=counts.states,
-        blobs=counts.blobs,
-        blob_bytes=counts.blob_bytes,
-        pending_blobs=counts.pending,
-        findings=tuple(dict.fromkeys(findings)),
-    )
+    found = tuple(dict.fromkeys(findings))
+    return CheckReport(**msgspec.structs.asdict(counts), findings=found)
 
 
 def _check_accounts(
-    reader: StoreReader, named: NamedBlobs, counts: _Counts, progress: Progress
+    reader: StoreReader, named: NamedBlobs, counts: Counts, progress: Progress
 ) -> Iterator[Finding]:
     """Fold every account; note which blobs its states name, and report those that never came."""
     contents = Contents(reader)
@@ -93,7 +86,7 @@ def _check_accounts(
                     continue
                 standing = contents.standing(state)
                 if standing == "pending":
-                    counts.pending += 1
+                    counts.pending_blobs += 1
                 elif standing == "missing":
                     yield _missing(history.account, item.item, state.digest)
                 named.add(state.digest, history.account, item.item)
@@ -114,36 +107,25 @@ def _missing(account: str, item: str, digest: str) -> Finding:
 
 
 def _check_blobs(
-    root: Path, named: NamedBlobs, counts: _Counts, progress: Progress
+    root: Path, named: NamedBlobs, counts: Counts, progress: Progress
 ) -> Iterator[Finding]:
     """Read every blob and hold it against its name."""
     blobs = LooseBlobs(root)
     for digest in blobs.digests():
         holders = named.holders(digest)
-        size = 0
+        path = str(blobs.path_of(digest))
         try:
-            for piece in blobs.pieces(digest):
-                size += len(piece)
+            counts.blob_bytes += sum(len(piece) for piece in blobs.pieces(digest))
         except StreamBackupError as error:
-            account, item = holders[0] if holders else (None, None)
-            yield Finding(
-                finding=FindingClass.DAMAGED_BLOB,
-                what=str(error),
-                account=account,
-                item=item,
-                digest=digest,
-                path=str(blobs.path_of(digest)),
-                cure="Move the file away and publish the content again.",
-            )
+            yield _damaged(error, digest, path, *(holders[0] if holders else (None, None)))
         if not holders:
             yield Finding(
                 finding=FindingClass.UNNAMED_BLOB,
                 what=f"no transaction names the blob {digest}",
                 digest=digest,
-                path=str(blobs.path_of(digest)),
+                path=path,
             )
         counts.blobs += 1
-        counts.blob_bytes += size
         progress("blobs", counts.blobs)
     for leftover in blobs.leftovers():
         yield Finding(
@@ -151,3 +133,17 @@ def _check_blobs(
             what="a store that did not finish left this file",
             path=str(leftover),
         )
+
+
+def _damaged(
+    error: StreamBackupError, digest: str, path: str, account: str | None, item: str | None
+) -> Finding:
+    return Finding(
+        finding=FindingClass.DAMAGED_BLOB,
+        what=str(error),
+        account=account,
+        item=item,
+        digest=digest,
+        path=path,
+        cure="Move the file away and publish the content again.",
+    )

@@ -38,14 +38,13 @@ def _check_partition(path: PartitionPath, *, filed: bool) -> Iterator[Finding]:
     findings: list[Finding] = []
     reach: list[tuple[int, int]] = []
     for segment in _segments(path):
-        covered = []
+        end = 0
         for placed in frames_of(segment, findings):
-            covered.append((placed.first, placed.next))
+            end = max(end, placed.next)
+            _extend(reach, placed.first, placed.next)
             if placed.frame.kind is FrameKind.BLOBS:
                 given_up = decode_payload(placed.frame.payload, Blobs).given_up
                 findings += _abandoned(given_up, path.root, segment.path)
-        reach += covered
-        end = max((next_ for _, next_ in covered), default=0)
         if filed and end > farthest_mark(path).filed_to:
             findings.append(
                 Finding(
@@ -91,6 +90,13 @@ def _segments(path: PartitionPath) -> Iterator[OpenedSegment]:
             continue
 
 
+def _extend(reach: list[tuple[int, int]], first: int, next_: int) -> None:
+    """Add a frame's offsets to *reach*, in which those that follow each other are one part."""
+    if reach and reach[-1][1] == first:
+        first, _ = reach.pop()
+    reach.append((first, next_))
+
+
 def _holes(path: PartitionPath, reach: list[tuple[int, int]], floor: int) -> Iterator[Finding]:
     """Offsets that no frame covers although later ones are covered."""
     at = floor
@@ -114,5 +120,6 @@ def _marks(path: PartitionPath) -> Iterator[Finding]:
                 finding=FindingClass.DAMAGED_LINE,
                 what="the filed mark fails its check",
                 path=str(file),
-                cure="Delete it: what it covered is filed again.",
+                cure="Copy it from another copy of the store. Without it, what still has a segment "
+                "is filed again, and the rest counts as a gap.",
             )

@@ -10,7 +10,6 @@ from streambackup.domain.crc import crc32c
 from streambackup.journal.frame import (
     FILE_MAGIC,
     FRAME_MAGIC,
-    HEADER_BYTES,
     NO_RECORD,
     Damage,
     Frame,
@@ -163,10 +162,8 @@ def test_a_length_beyond_the_file_is_no_frame() -> None:
 @given(st.binary(max_size=300), st.booleans())
 def test_no_bytes_break_the_reader(garbage: bytes, with_magic: bool) -> None:
     data = FILE_MAGIC + garbage + FRAME_MAGIC * with_magic + frame(5)
-    found = decoded(data)
 
-    assert found[-1] == decoded(FILE_MAGIC + frame(5))[0]
-    assert len(data) >= HEADER_BYTES
+    assert decoded(data)[-1] == decoded(FILE_MAGIC + frame(5))[0]
 
 
 def test_no_record_is_told_from_one_whose_checksum_is_zero() -> None:
