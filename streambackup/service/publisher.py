@@ -12,9 +12,10 @@ from typing import NamedTuple
 import msgspec
 
 from streambackup.bus.port import Outgoing
+from streambackup.domain.transaction import Position
 from streambackup.errors import InvalidEventError
 from streambackup.events.codec import encode_event
-from streambackup.events.mailbox import Marker, Put
+from streambackup.events.mailbox import MailboxEvent, Marker, Put
 from streambackup.outbox.content import passes, publish_content
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.retry import keep_trying
@@ -27,6 +28,7 @@ from streambackup.sources.port import Observation
 
 SOURCE = "publish"
 READ_BYTES = 1024 * 1024
+CHANGED_MEANWHILE = "the file changed or vanished while it was read"
 
 
 class Published(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -96,7 +98,9 @@ class Publisher:
         ids = await self._outbox.record(observations)
         await self._outbox.flush()
         return [
-            Published(r.number, transaction=str(id)) if id else _changed_meanwhile(r.number)
+            Published(r.number, transaction=str(id))
+            if id
+            else Published(r.number, error=CHANGED_MEANWHILE)
             for r, id in zip(ready, ids, strict=True)
         ]
 
@@ -111,17 +115,8 @@ class Publisher:
         places = dict(zip(contents, placed, strict=True))
         done, records = [], []
         for number, own in owns.items():
-            event = msgspec.structs.replace(own.event, generation=self._topics.generation)
-            content, place = own.content, places.get(number)
-            if content is not None:
-                if place is None:
-                    done.append(_changed_meanwhile(number))
-                    continue
-                assert isinstance(event, Put)
-                event = msgspec.structs.replace(
-                    event, digest=content.digest, size=content.size, content=place
-                )
             try:
+                event = self._completed(own, places.get(number))
                 value = encode_event(event)
             except InvalidEventError as error:
                 done.append(Published(number, error=error.message))
@@ -133,6 +128,23 @@ class Publisher:
             lambda: self._producer.publish(records), passing=passes, what="publish transactions"
         )
         return done
+
+    def _completed(self, own: OwnEvent, place: Position | None) -> MailboxEvent:
+        """The event with what only the publisher knows.
+
+        Raises:
+            InvalidEventError: its content did not come to the bus.
+        """
+        event = msgspec.structs.replace(own.event, generation=self._topics.generation)
+        content = own.content
+        if content is None:
+            return event
+        if place is None:
+            raise InvalidEventError(CHANGED_MEANWHILE)
+        assert isinstance(event, Put)
+        return msgspec.structs.replace(
+            event, digest=content.digest, size=content.size, content=place
+        )
 
 
 @contextlib.asynccontextmanager
@@ -156,10 +168,6 @@ async def open_publisher(
             yield Publisher(sender, folder=folder, clock=clock)
     finally:
         await bus.close()
-
-
-def _changed_meanwhile(number: int) -> Published:
-    return Published(number, error="the file changed or vanished while it was read")
 
 
 def _id_of(own: OwnEvent) -> str | None:

@@ -68,6 +68,15 @@ def test_a_second_one_on_the_same_path_is_refused(tmp_path: Path) -> None:
         assert running.alive
 
 
+def test_one_that_has_no_time_to_finish_says_so_and_loses_nothing(tmp_path: Path) -> None:
+    backup = Backup(tmp_path / "b", settings={"shutdown.drain_s": 0}).init()
+    backup.publish(LINES, files=FILES)
+    with backup.service(code=20, findings=("unfiled-segment",)) as running:
+        running.wait_until_caught_up()
+    assert b"not finished 0 s after being told to end" in running.log
+    assert backup.ask("item", "cat", "ann", "7").output == MAIL
+
+
 def test_without_a_store_it_names_the_cure(tmp_path: Path) -> None:
     assert "streambackup init" in Backup(tmp_path / "b").ask("run", code=4).errors
 

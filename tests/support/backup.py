@@ -138,16 +138,18 @@ class Backup:
         return asyncio.run(publish())
 
     @contextlib.contextmanager
-    def service(self, *words: object, findings: Collection[str] = ()) -> Iterator[Running]:
+    def service(
+        self, *words: object, code: int = 0, findings: Collection[str] = ()
+    ) -> Iterator[Running]:
         """A service process inside the block. At the block's end it is told to stop, unless it was
-        killed; then a check of the store finds nothing but what is of the classes *findings*, and
-        what a kill leaves: any notes right after it, some for good.
+        killed, and ends with the exit *code*; then a check of the store finds nothing but what is
+        of the classes *findings*, and what a kill leaves: any notes right after it, some for good.
         """
         log = self.root / "service.log"
         with Running(self.command("run", *words), clean_environment(self.root), log) as running:
             yield running
             if not running.killed:
-                running.stop()
+                running.stop(code=code)
         self._killed |= running.killed
         left = LEFT_BY_A_KILL if self._killed else ()
         self.expect_sound({*findings, *left}, killed=running.killed)
