@@ -118,10 +118,10 @@ def decode_frames(
     end = len(data)
     reach = first
     while at < end:
-        frame, size = _frame_at(data, at)
+        frame = _frame_at(data, at)
         if frame is not None:
             yield at, frame
-            at += size
+            at += HEADER_BYTES + len(frame.payload)
             reach = frame.next
             continue
         following = _next_valid(data, at, generation, reach)
@@ -131,37 +131,33 @@ def decode_frames(
         at = following
 
 
-def _frame_at(data: Bytes, at: int) -> tuple[Frame | None, int]:
+def _frame_at(data: Bytes, at: int, generation: str | None = None, reach: int = 0) -> Frame | None:
+    """The frame at *at*, if one is there, of *generation* and behind *reach*; what it may be is
+    decided before its payload is looked at.
+    """
     header = data[at : at + HEADER_BYTES]
     if len(header) < HEADER_BYTES or header[:4] != FRAME_MAGIC:
-        return None, 0
-    _, length, crc, kind, flags, generation, first, next_, last_ms, last_crc = _HEADER.unpack(
-        header
-    )
-    size = HEADER_BYTES + length
-    if length > PAYLOAD_BYTES_MAX or at + size > len(data):
-        return None, 0
-    payload = data[at + HEADER_BYTES : at + size]
+        return None
+    _, length, crc, kind, flags, named, first, next_, last_ms, last_crc = _HEADER.unpack(header)
+    end = at + HEADER_BYTES + length
+    if length > PAYLOAD_BYTES_MAX or end > len(data) or not reach <= first <= next_:
+        return None
+    if generation not in (None, named.hex()):
+        return None
+    payload = data[at + HEADER_BYTES : end]
     if crc32c_extend(crc32c(header[_CHECKED_FROM:]), payload) != crc:
-        return None, 0
+        return None
     if kind not in _KINDS:
         raise newer_release(f"a journal frame of kind {kind}")
     last = LastRecord(last_crc if flags & _LAST_KNOWN else None, last_ms)
-    return Frame(FrameKind(kind), generation.hex(), first, next_, last, payload), size
+    return Frame(FrameKind(kind), named.hex(), first, next_, last, payload)
 
 
 def _next_valid(data: Bytes, damaged: int, generation: str | None, reach: int) -> int | None:
     """Where the next frame begins behind the bytes at *damaged*, that can stand there."""
     whole = data[:]
-    for at in _candidates(whole, damaged):
-        frame, _ = _frame_at(whole, at)
-        if (
-            frame is not None
-            and generation in (None, frame.generation)
-            and reach <= frame.first <= frame.next
-        ):
-            return at
-    return None
+    found = (at for at in _candidates(whole, damaged) if _frame_at(whole, at, generation, reach))
+    return next(found, None)
 
 
 def _candidates(whole: bytes, damaged: int) -> Iterator[int]:

@@ -28,10 +28,10 @@ def frame(number: int, payload: bytes = b"payload", generation: str = GENERATION
     return encode_frame(FrameKind.RECORDS, generation, number, number + 1, last, payload)
 
 
-def reversed_frame(number: int) -> bytes:
-    """A frame that passes its check, and ends before it begins."""
-    data = bytearray(frame(number))
-    data[32:40] = (number - 1).to_bytes(8, "little")
+def changed_frame(at: int, value: bytes, generation: str = GENERATION) -> bytes:
+    """A frame that passes its check, with other bytes in its header."""
+    data = bytearray(frame(5, generation=generation))
+    data[at : at + len(value)] = value
     data[8:12] = crc32c(bytes(data[12:])).to_bytes(4, "little")
     return bytes(data)
 
@@ -113,7 +113,8 @@ def test_what_looks_like_a_frame_inside_another_is_not_read_twice() -> None:
 HOSTILE = {
     "of another generation": frame(5, b"evil", generation="f" * 16),
     "of offsets that were read": frame(1, b"evil"),
-    "that ends before it begins": reversed_frame(5),
+    "that ends before it begins": changed_frame(32, (4).to_bytes(8, "little")),
+    "of another generation, and a kind that is not known": changed_frame(12, b"\x09", "f" * 16),
 }
 
 
