@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -38,14 +40,23 @@ def publish(
     settings = common.settings()
     common.start_logs(settings)
     answer = Answer(as_json=common.json)
-    try:
-        source = sys.stdin.fileno() if file == STDIN else os.open(file, os.O_RDONLY)
-        os.read(source, 0)  # A directory opens, and cannot be read.
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}", hint="'-' is standard input.") from error
     folder = Path.cwd() if file == STDIN else file.absolute().parent
-    asyncio.run(_publish(settings, source, folder, answer))
+    with _opened(file) as source:
+        asyncio.run(_publish(settings, source, folder, answer))
     answer.end()
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[int]:
+    with contextlib.ExitStack() as closing:
+        try:
+            source = sys.stdin.fileno() if file == STDIN else os.open(file, os.O_RDONLY)
+            if file != STDIN:
+                closing.callback(os.close, source)
+            os.read(source, 0)  # A directory opens, and cannot be read.
+        except OSError as error:
+            raise UsageError(f"{file}: {error.strerror}", hint="'-' is standard input.") from error
+        yield source
 
 
 class Answer:

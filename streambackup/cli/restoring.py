@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,8 +142,11 @@ def _run(
     common: Common,
     audited: Audited,
 ) -> None:
-    contents = AllContents(settings, prepared.reader, SystemClock())
-    with progress(quiet=common.json) as show, stop_between_steps() as stop:
+    with (
+        progress(quiet=common.json) as show,
+        stop_between_steps() as stop,
+        contextlib.closing(AllContents(settings, prepared.reader, SystemClock())) as contents,
+    ):
         run = RestoreRun(
             prepared.plan,
             prepared.history,
@@ -154,7 +158,6 @@ def _run(
             progress=lambda at: show("restoring", at.done, at.selected),
         )
         failure = _failure_of(run)
-        contents.close()
     report = run.report()
     audited.outcome = _outcome(report)
     document = {"complete": report.complete, **msgspec.structs.asdict(report)}
