@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from streambackup.blobs.index import DigestIndex
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.payload import Blobs, decode_payload
@@ -9,7 +11,18 @@ from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import frames_of, open_segment
 
 
-def replay_journal(path: PartitionPath, index: DigestIndex) -> None:
+def open_index(file: Path, path: PartitionPath) -> DigestIndex:
+    """The index in *file*, holding all that the journal says. Raises NoSpaceError."""
+    index = DigestIndex(file)
+    try:
+        _replay_journal(path, index)
+    except BaseException:
+        index.close()
+        raise
+    return index
+
+
+def _replay_journal(path: PartitionPath, index: DigestIndex) -> None:
     """Apply to *index* every frame that it does not hold yet, segment by segment."""
     applied = index.applied()
     for segment in path.segments():

@@ -19,7 +19,6 @@ import msgspec
 
 from streambackup.blobs.assembly import Assembly
 from streambackup.blobs.compression import CompressionSettings
-from streambackup.blobs.index import DigestIndex
 from streambackup.blobs.loose import LooseWriter, clear_incoming
 from streambackup.bus.port import Bus, Record, TopicPartition
 from streambackup.errors import NoSpaceError, PositionLostError
@@ -28,7 +27,7 @@ from streambackup.journal.payload import Blobs, encode_payload
 from streambackup.outbox.content import passes
 from streambackup.realtime.blob_incoming import is_superseded
 from streambackup.realtime.blob_partition import BlobPartition, PendingUpload
-from streambackup.realtime.blob_replay import replay_journal
+from streambackup.realtime.blob_replay import open_index
 from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
@@ -90,8 +89,7 @@ class BlobWorker:
         is_dead = partial(is_superseded, owner=turn.owner, predecessor=turn.life.predecessor)
         clear_incoming(self._root, is_dead, self._disk)
         file = self._state / f"blobs-{turn.tp.partition}.sqlite"
-        index = DigestIndex(file)
-        replay_journal(turn.owner.path, index)
+        index = open_index(file, turn.owner.path)
         self._open[turn] = BlobPartition(
             turn.owner,
             turn.place(turn.life.blob_partitions),

@@ -127,6 +127,11 @@ class StreamWorker:
         self._said: dict[TopicPartition, int] = {}
         self._waiting: dict[TopicPartition, Wait] = {}
         self._work: asyncio.Future[list[Outcome]] | None = None
+        self._turning = asyncio.Lock()
+        """Held by whoever begins, ends or looks after turns: the loop, and the consumer when it
+        gains or loses partitions, which it may do at any moment. Never held while the loop waits
+        for the consumer, which may be waiting for it.
+        """
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until *stop* is set, then finish what is in hand, seal and file it.
@@ -139,19 +144,24 @@ class StreamWorker:
         try:
             while not stop.is_set():
                 batches = await self._gather(consumer, stop)
-                await self._settle(consumer)
-                await self._end_all(consumer, await self._handler.tick(list(self._turns.values())))
+                async with self._turning:
+                    await self._settle(consumer)
+                    turns = list(self._turns.values())
+                    await self._end_all(consumer, await self._handler.tick(turns))
                 await self._acknowledge(consumer)
                 current = [(t, r) for t, r in batches if self._turns.get(t.tp) is t]
                 if current:
                     loop = asyncio.get_running_loop()
                     self._work = loop.run_in_executor(None, self._take_all, current)
-            await self._settle(consumer)
+            async with self._turning:
+                await self._settle(consumer)
             await self._acknowledge(consumer)
         finally:
-            await self._finish_work()
-            await self._handler.ended(list(self._turns.values()), drained=stop.is_set())
-            self._turns.clear()
+            async with self._turning:
+                await self._finish_work()
+                turns = list(self._turns.values())
+                self._turns.clear()
+                await self._handler.ended(turns, drained=stop.is_set())
             await consumer.close()
 
     async def _finish_work(self) -> None:
@@ -166,32 +176,38 @@ class StreamWorker:
     ) -> Mapping[TopicPartition, int]:
         # Records of a partition that waits are dropped, and read again from where its turn begins.
         positions = dict.fromkeys(partitions, 0)
-        self._waiting.update((tp, Wait(self._life, 0)) for tp in partitions)
-        for tp in partitions:
-            try:
-                _, positions[tp] = await self._begin(tp, self._waiting[tp])
-            except TopicError:
-                raise
-            except BusError as away:
-                log.warning("bus_away", topic=self._topic, reason=away.message)
-                break
-            del self._waiting[tp]
+        async with self._turning:
+            waiting = {tp: Wait(self._life, 0) for tp in partitions}
+            self._waiting.update(waiting)
+            for tp, wait in waiting.items():
+                try:
+                    positions[tp] = await self._begin(tp, wait)
+                except TopicError:
+                    raise
+                except BusError as away:
+                    log.warning("bus_away", topic=self._topic, reason=away.message)
+                    break
+                except NoSpaceError as full:
+                    log.warning("no_space", topic=self._topic, reason=full.message)
+                    break
         return positions
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        await self._finish_work()
-        lost = [turn for tp in partitions if (turn := self._turns.pop(tp, None)) is not None]
-        for tp in partitions:
-            self._waiting.pop(tp, None)
-        await self._handler.ended(lost, drained=False)
+        async with self._turning:
+            await self._finish_work()
+            lost = [turn for tp in partitions if (turn := self._turns.pop(tp, None)) is not None]
+            for tp in partitions:
+                self._waiting.pop(tp, None)
+            await self._handler.ended(lost, drained=False)
 
-    async def _begin(self, tp: TopicPartition, wait: Wait) -> tuple[Turn, int]:
-        """Begin a turn. Returns it, and the offset to read from."""
+    async def _begin(self, tp: TopicPartition, wait: Wait) -> int:
+        """Begin a turn of a partition that waits for one. Returns the offset to read from."""
         topic = self._handler.journal_topic
         taken = await self._takeover.take(tp, topic, wait.life, foreign=wait.foreign)
         turn = Turn(tp, taken)
         position = await asyncio.to_thread(self._handler.began, turn, taken.filed_to)
         self._turns[tp] = turn
+        del self._waiting[tp]
         log.info(
             "partition_taken",
             topic=tp.topic,
@@ -199,7 +215,7 @@ class StreamWorker:
             position=taken.owner.position,
             epoch=str(taken.owner.epoch),
         )
-        return turn, position
+        return position
 
     async def _gather(
         self, consumer: Consumer, stop: asyncio.Event
@@ -227,9 +243,10 @@ class StreamWorker:
         except PositionLostError as lost:
             tp = TopicPartition(lost.topic, lost.partition)
             log.warning("position_lost", topic=tp.topic, partition=tp.partition)
-            await self._finish_work()
-            if tp in self._turns:
-                await self._end(consumer, self._turns[tp], 0)
+            async with self._turning:
+                await self._finish_work()
+                if tp in self._turns:
+                    await self._end(consumer, self._turns[tp], 0)
             return []
         except TopicError:
             raise
@@ -290,16 +307,11 @@ class StreamWorker:
             if wait.until_s > now:
                 continue
             try:
-                turn, position = await self._begin(tp, wait)
+                position = await self._begin(tp, wait)
             except TopicError:
                 raise
             except (NoSpaceError, BusError):
-                if tp in self._waiting:
-                    self._waiting[tp] = wait._replace(until_s=now + RETAKE_AFTER_S)
-                continue
-            if self._waiting.pop(tp, None) is None:  # The partition was taken from us meanwhile.
-                del self._turns[tp]
-                await self._handler.ended([turn], drained=False)
+                self._waiting[tp] = wait._replace(until_s=now + RETAKE_AFTER_S)
                 continue
             consumer.seek(tp, position)
             consumer.resume([tp])
