@@ -1,0 +1,64 @@
+"""Asking a service that runs here how it is: its own answer, or none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from streambackup.runtime.metrics import Metrics
+from streambackup.service.ask_service import ask_service
+from streambackup.service.endpoints import Address, Endpoints
+from streambackup.service.status import PartitionStatus, Status
+
+POSITION = PartitionStatus(
+    topic="mailbox.transactions", partition=0, position=7, end=None, lag=None
+)
+BUS_AWAY = Status(
+    store="s1",
+    path="/backup",
+    running=True,
+    bus="kafka",
+    generation="g",
+    partitions=[POSITION],
+    lag=None,
+    last_transaction=None,
+    accounts=0,
+    blobs=0,
+    blob_bytes=0,
+    blob_stored_bytes=0,
+    gaps=0,
+    quarantined=0,
+    held_uploads=[],
+    disk_free_bytes=1,
+    disk_total_bytes=2,
+    warnings=["the bus cannot be asked"],
+)
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[Address]:
+    async def status() -> Status:
+        return BUS_AWAY
+
+    endpoints = Endpoints(
+        Address("127.0.0.1", 0), metrics=Metrics(), ready=lambda: [], status=status
+    )
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(endpoints.run(stop))
+        yield await endpoints.listening
+        stop.set()
+
+
+async def test_what_is_not_known_without_the_bus_is_told_as_that(address: Address) -> None:
+    assert await ask_service(address, "s1") == BUS_AWAY
+
+
+async def test_the_service_of_another_store_is_no_answer(address: Address) -> None:
+    assert await ask_service(address, "s2") is None
+
+
+async def test_nobody_is_no_answer(address: Address) -> None:
+    assert await ask_service(Address("127.0.0.1", 1), "s1") is None
