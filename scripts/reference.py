@@ -16,6 +16,7 @@ from rich.console import Console
 
 from streambackup import errors
 from streambackup.cli.main import BROKEN_PIPE_EXIT_CODE, COMMANDS, build_app
+from streambackup.domain.finding import MEANINGS
 from streambackup.events.schema import schema_text
 from streambackup.runtime.metrics import Metrics
 from streambackup.service.settings import Section, Settings
@@ -191,6 +192,14 @@ def cli_page() -> Iterator[str]:
     yield ABOUT_COMMANDS
     for words in COMMANDS:
         yield from command_section(app, words)
+    yield from ("## Findings of a check", "")
+    yield from table(
+        ("class", "kind", "meaning"),
+        (
+            (f"`{found}`", "fault" if found.is_fault else "note", meaning)
+            for found, meaning in MEANINGS.items()
+        ),
+    )
     yield from ("## Exit codes", "")
     yield from table(("code", "meaning"), exit_codes())
 

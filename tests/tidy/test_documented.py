@@ -8,6 +8,7 @@ from pathlib import Path
 from reference import DOCS, pages
 from streambackup import errors
 from streambackup.cli.main import COMMANDS
+from streambackup.domain.finding import FindingClass
 from streambackup.errors import StreamBackupError
 from streambackup.runtime.metrics import Metrics
 from streambackup.service.settings import MaildirSettings
@@ -53,6 +54,12 @@ def test_every_command_is_documented() -> None:
 
     assert [words for words in COMMANDS if f"streambackup {words}" not in text] == []
     assert COMMANDS
+
+
+def test_every_class_of_finding_is_documented() -> None:
+    text = page("cli")
+
+    assert [found for found in FindingClass if f"| `{found}` |" not in text] == []
 
 
 def test_every_exit_code_is_documented() -> None:
