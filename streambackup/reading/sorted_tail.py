@@ -26,7 +26,7 @@ _Row = tuple[str, str | None, bytes]
 """Of what kind, which account it concerns (None: all of them), and the line that filing writes."""
 
 _INSERT = "INSERT INTO kept VALUES (?, ?, ?)"
-_SELECT = "SELECT line FROM kept WHERE kind = ? AND (account = ? OR account IS NULL)"
+_SELECT = "SELECT line FROM kept WHERE kind = ? AND account IS ?"
 
 
 class SortedTail:
@@ -58,10 +58,11 @@ class SortedTail:
     def _kept(
         self, kind: str, account: str, decode: Callable[[bytes], Iterator[_E | Unreadable]]
     ) -> Iterator[_E]:
-        for (line,) in self._scratch.rows(_SELECT, kind, account):
-            for element in decode(line):
-                assert not isinstance(element, Unreadable)
-                yield element
+        for concerned in (account, None):
+            for (line,) in self._scratch.rows(_SELECT, kind, concerned):
+                for element in decode(line):
+                    assert not isinstance(element, Unreadable)
+                    yield element
 
 
 def _rows(element: Line | PartitionEvent) -> Iterator[_Row]:
