@@ -59,8 +59,10 @@ async def test_each_tail_is_opened_once(tmp_path: Path) -> None:
 
 async def test_all_accounts_at_once_are_what_each_is_alone(tmp_path: Path) -> None:
     reader = await unfiled(tmp_path / "store")
+    histories = list(reader.histories())
 
-    for history in reader.histories():
+    assert sorted(history.account for history in histories) == sorted(ACCOUNTS)
+    for history in histories:
         assert history == StoreReader(reader.root).history(history.account)
         assert len(history.items) == 2
 
