@@ -160,8 +160,7 @@ def _run(
         failure = _failure_of(run)
     report = run.report()
     audited.outcome = _outcome(report)
-    document = {"complete": report.complete, **msgspec.structs.asdict(report)}
-    write_document(document, _report_lines(report), as_json=common.json)
+    write_document(report.as_document(), _report_lines(report), as_json=common.json)
     if failure is not None:
         raise failure
     report.raise_if_incomplete()

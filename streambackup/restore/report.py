@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -67,9 +68,9 @@ class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
     def complete(self) -> bool:
         return not self.unrestored and not self.remaining
 
-    def as_json(self) -> bytes:
-        """One JSON object, ``complete`` among its fields."""
-        return msgspec.json.encode({"complete": self.complete, **msgspec.structs.asdict(self)})
+    def as_document(self) -> dict[str, Any]:
+        """What is told of it in JSON: ``complete``, then its fields."""
+        return {"complete": self.complete, **msgspec.structs.asdict(self)}
 
     def raise_if_incomplete(self) -> None:
         """Raises IncompleteError where anything selected is not there."""
