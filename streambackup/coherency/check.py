@@ -63,7 +63,7 @@ def check_store(root: Path, progress: Progress = lambda _what, _count: None) -> 
     findings: list[Finding] = []
     with closing(Scratch()) as scratch:
         named = NamedBlobs(scratch)
-        findings += check_journals(reader)
+        findings += check_journals(reader, lambda count: progress("segments", count))
         findings += check_filed_lines(reader)
         findings += _check_accounts(reader, named, counts, progress)
         findings += _check_blobs(root, named, counts, progress)

@@ -4,7 +4,8 @@ and what is not filed yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from streambackup.blobs.loose import LooseBlobs
@@ -15,29 +16,43 @@ from streambackup.journal.mark import farthest_mark, mark_files, read_mark
 from streambackup.journal.payload import Blobs, GivenUp, decode_payload
 from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import OpenedSegment, frames_of, open_segment
-from streambackup.metadata.account_log import Unreadable, decode_events, note_unreadable
+from streambackup.metadata.account_log import note_unreadable
 from streambackup.reading.contents import BLOBS
-from streambackup.reading.partition_log import partition_logs
+from streambackup.reading.partition_log import partition_logs, unreadable_lines
 from streambackup.reading.store_reader import TRANSACTIONS, StoreReader
 
 
-def check_journals(reader: StoreReader) -> Iterator[Finding]:
-    """Check every partition of every generation."""
+def check_journals(
+    reader: StoreReader, progress: Callable[[int], None] = lambda _: None
+) -> Iterator[Finding]:
+    """Check every partition of every generation; *progress* is told how many segments were read."""
+    numbers = itertools.count(1)
     for life in reader.lives:
         for topic, partitions in _topics(life):
             for partition in range(partitions):
                 path = PartitionPath(reader.root, life.generation, topic, partition)
-                yield from _check_partition(path, filed=topic == TRANSACTIONS)
+                segments = _told(_segments(path), numbers, progress)
+                yield from _check_partition(path, segments, filed=topic == TRANSACTIONS)
 
 
 def _topics(life: Life) -> list[tuple[str, int]]:
     return [(TRANSACTIONS, life.partitions), (BLOBS, life.blob_partitions)]
 
 
-def _check_partition(path: PartitionPath, *, filed: bool) -> Iterator[Finding]:
+def _told(
+    segments: Iterable[OpenedSegment], numbers: Iterator[int], progress: Callable[[int], None]
+) -> Iterator[OpenedSegment]:
+    for segment in segments:
+        yield segment
+        progress(next(numbers))
+
+
+def _check_partition(
+    path: PartitionPath, segments: Iterable[OpenedSegment], *, filed: bool
+) -> Iterator[Finding]:
     findings: list[Finding] = []
     reach: list[tuple[int, int]] = []
-    for segment in _segments(path):
+    for segment in segments:
         end = 0
         for placed in frames_of(segment, findings):
             end = max(end, placed.next)
@@ -56,9 +71,7 @@ def _check_partition(path: PartitionPath, *, filed: bool) -> Iterator[Finding]:
     findings += _holes(path, reach, farthest_mark(path).filed_to if filed else 0)
     findings += _marks(path)
     for file in partition_logs(path):
-        for event in decode_events(file.read_bytes()):
-            if isinstance(event, Unreadable):
-                findings.append(note_unreadable(event, file))
+        findings += [note_unreadable(line, file) for line in unreadable_lines(file)]
     yield from findings
 
 

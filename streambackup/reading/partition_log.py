@@ -38,6 +38,15 @@ def events_from(file: Path, start: int) -> Iterator[Filed]:
                     yield Filed(event, start)
 
 
+def unreadable_lines(file: Path) -> Iterator[Unreadable]:
+    """The lines of *file* that fail their check."""
+    with file.open("rb") as rows:
+        for number, row in enumerate(rows, 1):
+            for event in decode_events(row):
+                if isinstance(event, Unreadable):
+                    yield event._replace(number=number)
+
+
 def filed_events(path: PartitionPath) -> Iterator[PartitionEvent]:
     """Gaps, markers and quarantined records, each as often as it was filed."""
     for file in partition_logs(path):

@@ -106,6 +106,35 @@ def test_a_damaged_mark_or_partition_log_is_a_fault(store: PartitionStore, damag
     }
 
 
+def test_a_damaged_line_of_a_partition_log_is_told_by_its_number(store: PartitionStore) -> None:
+    log = PartitionLog()
+    for _ in range(3):
+        log.add_raw(ACCOUNT.encode(), b"junk")
+    owner = store.own()
+    store.journal(owner, log.records)
+    store.file(owner)
+    (file,) = partition_logs(store.path)
+    flip(file, file.read_bytes().index(b"\n") + 20)
+    with file.open("ab") as opened:
+        opened.write(b'{"kind":')
+
+    told = [found.what for found in findings(store) if found.path == str(file)]
+    assert told == [
+        "line 2 fails its check",
+        "line 4 fails its check: the end of a filing that did not finish",
+    ]
+
+
+def test_what_is_read_is_told_while_it_is(store: PartitionStore) -> None:
+    owner = store.own()
+    store.journal(owner, PartitionLog([put("m", 1)]).records)
+    journal_blobs(blob_owner(store), [])
+    told: list[tuple[str, int]] = []
+    check_store(store.root, lambda what, count: told.append((what, count)))
+
+    assert told == [("segments", 1), ("segments", 2), ("accounts", 1)]
+
+
 def test_what_a_transaction_claims_is_noted_and_no_fault(store: PartitionStore) -> None:
     """A time far ahead of its publication; other content under an id that was used."""
     log = PartitionLog()
