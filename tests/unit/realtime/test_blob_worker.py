@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -63,12 +63,6 @@ class SlowBus(MemoryBus):
         return self._partitions[PARTITION].read(PARTITION, offset, 1_000_000)
 
 
-@pytest.fixture
-def threads() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2) as threads:
-        yield threads
-
-
 def chunk(begin: int, end: int) -> Outgoing:
     digest = digest_of(SLOW)
     event = Chunk(
@@ -88,54 +82,70 @@ def others(count: int) -> list[Outgoing]:
     return [Outgoing(BLOBS, digest.encode(), event)] * count
 
 
-async def test_an_upload_is_read_again_a_piece_at_a_time_and_batches_go_on_meanwhile(
-    tmp_path: Path, threads: ThreadPoolExecutor
-) -> None:
+class Rig:
+    """A blob worker with one turn, whose loop the test is."""
+
+    def __init__(self, root: Path, bus: SlowBus, worker: BlobWorker, turn: Turn) -> None:
+        self.blobs = LooseBlobs(root)
+        self.bus = bus
+        self.worker = worker
+        self.turn = turn
+        self.position = worker.began(turn, 0)
+
+    def take(self) -> None:
+        """A batch of all that the bus has."""
+        records = self.bus.records(self.position)
+        assert self.worker.take([(self.turn, records)]) == []
+        self.position = records[-1].offset + 1
+
+    async def tick(self) -> int:
+        """Returns how often it read the bus."""
+        before = self.bus.readings
+        assert await self.worker.tick([self.turn]) == []
+        return self.bus.readings - before
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     clock, disk = ManualClock(), Disk()
     make_store(tmp_path)
     write_life(tmp_path, LIFE, disk)
-    (tmp_path / "state").mkdir(exist_ok=True)
     bus = SlowBus(clock)
     await bus.create([TopicSpec(name=BLOBS, partitions=1, retention_ms=-1)])
-    worker = BlobWorker(
-        root=tmp_path,
-        state=tmp_path / "state",
-        disk=disk,
-        clock=clock,
-        settings=BlobWorkerSettings(give_up_bytes=1_000),
-        metrics=Metrics(),
-        threads=threads,
-        bus=bus,
-    )
     takeover = Takeover(root=tmp_path, bus=bus, disk=disk, clock=clock, identity=identity())
-    taken = await takeover.take(PARTITION, BLOBS, LIFE)
-    turn = Turn(PARTITION, taken)
-    position = worker.began(turn, taken.filed_to)
+    turn = Turn(PARTITION, await takeover.take(PARTITION, BLOBS, LIFE))
+    with ThreadPoolExecutor(2) as threads:
+        worker = BlobWorker(
+            root=tmp_path,
+            state=tmp_path,
+            disk=disk,
+            clock=clock,
+            settings=BlobWorkerSettings(give_up_bytes=1_000),
+            metrics=Metrics(),
+            threads=threads,
+            bus=bus,
+        )
+        yield Rig(tmp_path, bus, worker, turn)
+        await worker.ended([turn], drained=True)
 
-    def take() -> None:
-        nonlocal position
-        records = bus.records(position)
-        assert worker.take([(turn, records)]) == []
-        position = records[-1].offset + 1
 
-    bus.publish([chunk(0, 4), *others(READ_AGAIN_RECORDS * PIECES)])
-    take()
-    assert worker.pending_uploads() == []  # Given up.
-    bus.publish([chunk(4, 8)])
-    take()
-    held = turn.owner.position
-    readings = []
-    while LooseBlobs(tmp_path).exists(digest_of(SLOW)) is False:
-        before = bus.readings
-        assert await worker.tick([turn]) == []
-        readings.append(bus.readings - before)
-        if len(readings) == 2:
-            bus.publish([*others(50), chunk(8, len(SLOW))])
-        if len(readings) == 3:
-            take()
-            assert turn.owner.position == held
-    await worker.ended([turn], drained=True)
+async def test_an_upload_is_read_again_a_piece_at_a_time_and_batches_go_on_meanwhile(
+    rig: Rig,
+) -> None:
+    rig.bus.publish([chunk(0, 4), *others(READ_AGAIN_RECORDS * PIECES)])
+    rig.take()
+    assert rig.worker.pending_uploads() == []  # Given up.
+    rig.bus.publish([chunk(4, 8)])
+    rig.take()
+    held = rig.turn.owner.position
+
+    readings = [await rig.tick(), await rig.tick()]
+    rig.bus.publish([*others(50), chunk(8, len(SLOW))])
+    rig.take()
+    assert rig.turn.owner.position == held
+    while not rig.blobs.exists(digest_of(SLOW)):
+        readings.append(await rig.tick())
 
     assert readings == [1] * (PIECES + 1)
-    assert turn.owner.position == position
-    assert LooseBlobs(tmp_path).read(digest_of(SLOW)) == SLOW
+    assert rig.turn.owner.position == rig.position
+    assert rig.blobs.read(digest_of(SLOW)) == SLOW
