@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from streambackup.cli.common import NOTHING_SAID, Common
+from streambackup.cli.common import NOTHING_SAID, Common, given_path
 from streambackup.cli.render import write_document
 from streambackup.errors import FaultsFoundError
 from streambackup.reading.fingerprint import Difference, first_difference
@@ -27,7 +27,10 @@ class Fingerprint(msgspec.Struct, frozen=True, omit_defaults=True):
 def fingerprint(
     *,
     compare: Annotated[
-        Path | None, Parameter(help="Another backup path; name the first difference to it.")
+        Path | None,
+        Parameter(
+            help="Another backup path; name the first difference to it.", converter=given_path
+        ),
     ] = None,
     common: Common = NOTHING_SAID,
 ) -> None:

@@ -257,6 +257,7 @@ def test_nothing_is_restored_into_the_backup_path(say: Say, backup: Backup) -> N
         ["status", "--config", ""],
         ["publish", ""],
         ["restore", "account", ANN, "--to", ""],
+        ["fingerprint", "--compare", ""],
     ],
 )
 def test_an_empty_path_is_not_the_current_directory(words: list[str], tmp_path: Path) -> None:
