@@ -148,11 +148,11 @@ class StreamWorker:
                     await self._settle(consumer)
                     turns = list(self._turns.values())
                     await self._end_all(consumer, await self._handler.tick(turns))
-                await self._acknowledge(consumer)
                 current = [(t, r) for t, r in batches if self._turns.get(t.tp) is t]
                 if current:
                     loop = asyncio.get_running_loop()
                     self._work = loop.run_in_executor(None, self._take_all, current)
+                await self._acknowledge(consumer)  # While the disk is busy with the next batch.
             async with self._turning:
                 await self._settle(consumer)
             await self._acknowledge(consumer)
