@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from streambackup.bus.kafka.connection import KafkaSettings
 from streambackup.bus.kafka.consumer import KafkaConsumer
 from streambackup.bus.kafka.errors import kafka_errors
+from streambackup.bus.kafka.fast_zstd import read_zstd_faster
 from streambackup.bus.kafka.lean_records import hand_out_lean_records
 from streambackup.bus.kafka.producer import KafkaProducer
 from streambackup.bus.kafka.reader import KafkaReader, new_consumer, stop_consumer
@@ -42,6 +43,7 @@ class KafkaBus:
         self._topics = KafkaTopics(settings)
         self._reader = KafkaReader(settings)
         hand_out_lean_records()
+        read_zstd_faster()
 
     async def producer(self) -> KafkaProducer:
         return KafkaProducer(self._settings, self._clock, self._topics)
