@@ -91,6 +91,11 @@ class Store:
         shutil.copytree(self._fresh, self.path)
         os.sync()
 
+    def last_written_s(self) -> float:
+        """When the journal grew last, in seconds since 1970: its last sync ends some ms later."""
+        segments = (self.path / "journal").rglob("*.journal")
+        return max(segment.stat().st_mtime for segment in segments)
+
 
 class Service:
     """``streambackup run`` on a store."""
@@ -126,14 +131,14 @@ class Service:
             lines = answer.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
-    def wait_for(self, name: str, value: float) -> None:
+    def wait_for(self, name: str, value: float, *, look_every_s: float = LOOK_EVERY_S) -> None:
         """Return when a metric has reached *value*."""
         deadline = time.monotonic() + WAIT_LIMIT_S
         with contextlib.suppress(OSError):
             while time.monotonic() < deadline:
                 if self.metric(name) >= value:
                     return
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(look_every_s)
         sys.exit(f"{name} did not reach {value:g}:\n{self._log.read_text()}")
 
     def stop(self) -> float:
