@@ -10,7 +10,7 @@ import os
 import signal
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from multiprocessing.connection import Connection
 
 from streambackup.errors import StoreError
@@ -19,6 +19,9 @@ from streambackup.realtime.account_worker import Filer
 from streambackup.realtime.filing import Filed, FilingRequest, file_partition
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.memory import settle_for_batches
+
+FINISH_S = 5.0
+"""How long a filing may go on when the service ends; killed then, the next service repeats it."""
 
 _SET_PARENT_DEATH_SIGNAL = 1
 
@@ -32,20 +35,25 @@ def filing_process() -> Iterator[Filer]:
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), name="filing", daemon=True)
+    served = (theirs, os.getpid())
+    process = context.Process(target=_serve, args=served, name="filing", daemon=True)
     process.start()
     theirs.close()
+    thread = ThreadPoolExecutor(1, thread_name_prefix="filing")
+
+    def file(request: FilingRequest) -> asyncio.Future[Filed]:
+        loop = asyncio.get_running_loop()
+        # Whoever no longer waits for it does not stop what has been begun.
+        return asyncio.shield(loop.run_in_executor(thread, _ask, ours, request))
+
     try:
-        with ThreadPoolExecutor(1, thread_name_prefix="filing") as thread:
-
-            def file(request: FilingRequest) -> asyncio.Future[Filed]:
-                loop = asyncio.get_running_loop()
-                # Whoever no longer waits for it does not stop what has been begun.
-                return asyncio.shield(loop.run_in_executor(thread, _ask, ours, request))
-
-            yield file
+        yield file
     finally:
-        ours.close()
+        closed = thread.submit(ours.close)
+        wait([closed], timeout=FINISH_S)
+        if not closed.done():
+            process.kill()
+        thread.shutdown()
         process.join()
 
 
@@ -64,9 +72,9 @@ def _ask(filer: Connection, request: FilingRequest) -> Filed:
     return outcome
 
 
-def _serve(service: Connection) -> None:
+def _serve(service: Connection, parent: int) -> None:
     """Answer every request with what was filed, or the error that kept it from being."""
-    _follow_parent()
+    _follow(parent)
     settle_for_batches()
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
@@ -80,13 +88,13 @@ def _serve(service: Connection) -> None:
             service.send(outcome)
 
 
-def _follow_parent() -> None:
-    """Signals are the parent's affair; without a parent there is nothing left to do."""
+def _follow(parent: int) -> None:
+    """Signals are the parent's affair; without it there is nothing left to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() == 1:
+    if os.getppid() != parent:
         os._exit(0)
 
 
