@@ -182,9 +182,14 @@ class BlobPartition:
         return [upload for upload in self._uploads.values() if upload.behind is not None]
 
     def read_again(self, late: Assembly, records: Sequence[Record], read_to: int) -> None:
-        """Take the chunks of *late* among *records*, behind which it is read on from *read_to*."""
+        """Take the chunks of *late* among *records*, behind which it is read on from *read_to*.
+
+        What no batch has brought yet is left to the batches: the next one may hold it already.
+        """
         key = (late.digest, late.upload)
         for record in records:
+            if record.offset >= self.read_to:
+                break
             try:
                 event = decode_blob_event(record.value)
                 if isinstance(event, Chunk) and (event.digest, event.upload) == key:

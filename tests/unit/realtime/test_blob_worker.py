@@ -149,3 +149,21 @@ async def test_an_upload_is_read_again_a_piece_at_a_time_and_batches_go_on_meanw
     assert readings == [1] * (PIECES + 1)
     assert rig.turn.owner.position == rig.position
     assert rig.blobs.read(digest_of(SLOW)) == SLOW
+
+
+async def test_chunks_that_a_batch_is_to_bring_are_not_taken_while_their_upload_is_read_again(
+    rig: Rig,
+) -> None:
+    rig.bus.publish([chunk(0, 2), *others(READ_AGAIN_RECORDS)])
+    rig.take()
+    rig.bus.publish([chunk(2, 4)])
+    rig.take()
+    rig.bus.publish([chunk(4, 6), chunk(6, 8)])  # On the bus already, in no batch yet.
+    readings = [await rig.tick(), await rig.tick(), await rig.tick()]
+
+    rig.take()
+    rig.bus.publish([chunk(8, len(SLOW))])
+    rig.take()
+
+    assert readings == [1, 1, 0]
+    assert rig.blobs.read(digest_of(SLOW)) == SLOW
