@@ -145,8 +145,7 @@ class LooseWriter:
 
     def discard(self, path: Path) -> None:
         """Drop what ``open`` began."""
-        with contextlib.suppress(FileNotFoundError):
-            self._disk.unlink(path)
+        _unlink(path, self._disk)
 
     def close(self) -> None:
         """Leave nothing behind, when all is in its place or discarded."""
@@ -154,9 +153,18 @@ class LooseWriter:
 
 
 def clear_incoming(root: Path, is_dead: Callable[[str], bool], disk: Disk) -> None:
-    """Take away what writers left whose names *is_dead* says will never write again."""
+    """Take away what writers left whose names *is_dead* says write for nobody any more.
+
+    One that lives all the same may put a file in its place meanwhile, or leave with its directory.
+    """
     for directory in (root / "items" / INCOMING).glob("*"):
         if is_dead(directory.name):
-            for file in directory.iterdir():
-                disk.unlink(file)
+            with contextlib.suppress(FileNotFoundError):
+                for file in list(directory.iterdir()):
+                    _unlink(file, disk)
             disk.remove_directory(directory)
+
+
+def _unlink(file: Path, disk: Disk) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        disk.unlink(file)

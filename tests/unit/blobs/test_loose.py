@@ -84,3 +84,43 @@ def test_only_what_dead_writers_left_is_cleared(tmp_path: Path) -> None:
 
     assert LooseBlobs(tmp_path).leftovers() == [kept.path]
     assert [path.name for path in kept.path.parent.parent.iterdir()] == ["alive"]
+
+
+class OvertakenDisk(Disk):
+    """Somebody puts each file in its place just before it is to be taken away."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    def unlink(self, path: Path) -> None:
+        path.rename(self._place / path.name)
+        super().unlink(path)
+
+
+def test_files_that_the_old_owner_puts_in_their_place_meanwhile_are_left_to_it(
+    tmp_path: Path,
+) -> None:
+    dead = LooseWriter(tmp_path, "dead", Disk())
+    dead.open().close()
+    dead.open().close()
+    (tmp_path / "place").mkdir()
+
+    clear_incoming(tmp_path, lambda name: name == "dead", OvertakenDisk(tmp_path / "place"))
+
+    assert sorted(path.name for path in (tmp_path / "place").iterdir()) == ["1", "2"]
+    assert list((tmp_path / "items" / "incoming").iterdir()) == []
+
+
+def test_a_directory_that_the_old_owner_leaves_meanwhile_is_cleared(tmp_path: Path) -> None:
+    dead = LooseWriter(tmp_path, "dead", Disk())
+    file = dead.open()
+    file.close()
+
+    def is_dead(name: str) -> bool:
+        dead.discard(file.path)
+        dead.close()
+        return name == "dead"
+
+    clear_incoming(tmp_path, is_dead, Disk())
+
+    assert list((tmp_path / "items" / "incoming").iterdir()) == []
