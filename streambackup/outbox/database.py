@@ -50,9 +50,6 @@ _REMEMBERED_BETWEEN = (
     "SELECT key, value FROM memory JOIN account ON account = number"
     " WHERE account.id = ? AND key > ? AND key < ? ORDER BY key LIMIT ?"
 )
-_REMEMBERING = (
-    "SELECT id FROM account WHERE EXISTS (SELECT 1 FROM memory WHERE account = number) ORDER BY id"
-)
 
 
 class Said(NamedTuple):
@@ -95,6 +92,7 @@ class Database:
     def __init__(self, directory: Path, source: str) -> None:
         self.path = directory / f"outbox-{source}.sqlite"
         self._lock = threading.Lock()
+        self._closed = False
         Disk().make_directories(directory)
         with storage_errors(self.path):
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, FILE_MODE))
@@ -126,6 +124,7 @@ class Database:
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             self._connection.close()
 
     def apply(self, changes: Changes) -> None:
@@ -168,10 +167,6 @@ class Database:
         query = "SELECT digest FROM item WHERE digest = ? LIMIT 1"
         return {row[0] for row in self._look_up(query, ((digest,) for digest in digests))}
 
-    def accounts(self) -> list[str]:
-        """Accounts with anything remembered."""
-        return [row[0] for row in self._look_up(_REMEMBERING, [()])]
-
     def remembered(self, account: str, keys: Iterable[str]) -> dict[str, bytes]:
         return dict(self._look_up(_REMEMBERED, ((account, key) for key in keys)))
 
@@ -196,8 +191,11 @@ class Database:
         return found
 
     def queue_length(self) -> int:
-        ((length,),) = self._look_up("SELECT count(*) FROM queue", [()])
-        return int(length)
+        """0 once closed: whoever asks may be late."""
+        with self._lock, self._errors():
+            if self._closed:
+                return 0
+            return int(self._connection.execute("SELECT count(*) FROM queue").fetchone()[0])
 
     def drop_queued(self, last: int) -> None:
         """Let go of what waited up to number *last*: the bus has it."""

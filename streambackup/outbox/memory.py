@@ -27,6 +27,3 @@ class OutboxMemory:
         while page := self._database.remembered_between(account, after, below, keys_max=_PAGE_KEYS):
             yield from page
             after = page[-1][0]
-
-    def accounts(self) -> list[str]:
-        return self._database.accounts()

@@ -64,14 +64,6 @@ class Outbox:
         """What the source remembered with the observations recorded so far."""
         return OutboxMemory(self._database)
 
-    @property
-    def path(self) -> Path:
-        return self._database.path
-
-    @property
-    def incarnation(self) -> str:
-        return self._database.incarnation
-
     async def record(self, observations: Sequence[Observation]) -> list[TransactionId | None]:
         """Make *observations* safe: on return their content is on the bus, and their transactions
         and memory are durable here, for ``flush`` to send.
@@ -153,7 +145,7 @@ class Outbox:
             return count
 
     async def waiting(self) -> int:
-        """How many transactions are safe here and not yet on the bus."""
+        """How many transactions are safe here and not yet on the bus; 0 once closed."""
         return await asyncio.to_thread(self._database.queue_length)
 
     def close(self) -> None:

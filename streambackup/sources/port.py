@@ -61,10 +61,6 @@ class Memory(Protocol):
         """All keys that begin with *prefix*, in order."""
         ...
 
-    def accounts(self) -> list[str]:
-        """Accounts with anything remembered."""
-        ...
-
 
 class Source(Protocol):
     @property

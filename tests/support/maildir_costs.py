@@ -33,9 +33,6 @@ class CountingMemory:
         counted["memory_scans"] += 1
         return self._memory.scan(account, prefix)
 
-    def accounts(self) -> list[str]:
-        return self._memory.accounts()
-
 
 def hear(event: str, _: tuple[object, ...]) -> None:
     counted["files_opened"] += event == "open"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,11 +31,12 @@ async def test_content_is_on_the_bus_before_the_transaction_that_names_it(
     ids = await outbox.record([message(tmp_path)])
     sent = await outbox.flush()
 
-    assert ids == [TransactionId("mail", outbox.incarnation, 1)]
     assert sent == 1
     assert [record.topic for record, _ in producer.log] == ["mailbox.blobs", "mailbox.transactions"]
     (put,) = producer.transactions()
     assert isinstance(put, Put)
+    assert (put.source, put.sequence) == ("mail", 1)
+    assert ids == [TransactionId(put.source, put.incarnation, put.sequence)]
     _, placed = producer.log[0]
     assert put.content == Position(TOPICS.generation, placed.partition, placed.offset)
     assert put.generation == TOPICS.generation
@@ -129,7 +133,10 @@ async def test_a_file_that_is_gone_or_differs_drops_its_observation_and_its_memo
     ids = await outbox.record([gone, message(tmp_path), differs, longer])
     await outbox.flush()
 
-    assert ids == [None, TransactionId("mail", outbox.incarnation, 1), None, None]
+    (put,) = producer.transactions()
+    assert isinstance(put, Put)
+    assert put.sequence == 1
+    assert ids == [None, TransactionId("mail", put.incarnation, 1), None, None]
     assert list(outbox.memory.scan("ann", "m/")) == [("m/f1/m1", b"there")]
     assert outbox.memory.get("ann", ["gone", "differs", "longer"]) == {}
     assert producer.contents() == {digest_of(b"hello"): b"hello"}
@@ -201,10 +208,14 @@ async def test_sequences_count_each_account_without_holes_across_restarts(
     await second.record([message(tmp_path, item="2"), message(tmp_path, item="2", account="bob")])
     await second.flush()
 
-    assert second.incarnation == first.incarnation
-    assert [
-        (put.account, put.sequence) for put in producer.transactions() if isinstance(put, Put)
-    ] == [("ann", 1), ("bob", 1), ("ann", 2), ("bob", 2)]
+    puts = [put for put in producer.transactions() if isinstance(put, Put)]
+    assert [(put.account, put.sequence) for put in puts] == [
+        ("ann", 1),
+        ("bob", 1),
+        ("ann", 2),
+        ("bob", 2),
+    ]
+    assert len({put.incarnation for put in puts}) == 1
 
 
 async def test_what_waits_survives_a_restart_and_is_sent_byte_for_byte_the_same(
@@ -258,7 +269,7 @@ async def test_an_error_that_does_not_pass_is_raised_and_nothing_is_remembered(
     with pytest.raises(TopicError):
         await outbox.record([message(tmp_path)])
 
-    assert outbox.memory.accounts() == []
+    assert outbox.memory.get("ann", ["m/f1/m1"]) == {}
     assert await outbox.record([message(tmp_path)]) != [None]
 
 
@@ -273,3 +284,22 @@ async def test_with_other_writers_about_everything_is_sent_with_its_content(
         assert None not in ids
 
     assert [type(event) for event in producer.blob_events()] == [Chunk, Chunk]
+
+
+async def test_who_asks_what_waits_while_it_is_closed_is_told_nothing_waits(
+    open_outbox: OpenOutbox, tmp_path: Path
+) -> None:
+    """The thread that looks comes to it only after the source's part has ended."""
+    outbox = open_outbox()
+    await outbox.record([message(tmp_path)])
+    loop, busy = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    blocked = loop.run_in_executor(None, busy.wait)
+
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(outbox.waiting())
+        await asyncio.sleep(0)
+        outbox.close()
+        busy.set()
+
+    assert (await blocked, asked.result()) == (True, 0)
