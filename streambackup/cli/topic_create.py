@@ -31,7 +31,7 @@ def topic_create(
     partitions: Annotated[
         int | None,
         Parameter(
-            help="How many workers can share the load, at most; 64 unless said, 4 without Kafka.",
+            help="Into how many parts accounts are divided; 64 unless said, 4 without Kafka.",
             validator=Number(gte=1, lte=10_000),
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""Who works on a backup path: with the embedded bus one service, with Kafka any number."""
+"""Who works on a backup path: one service."""
 
 from __future__ import annotations
 
@@ -15,30 +15,29 @@ from streambackup.runtime.disk import FILE_MODE, storage_errors
 LOCK_FILE = "service.lock"
 _FLOCK = struct.Struct("hhqqi0q")
 """The kernel's ``struct flock``: type, whence, start, length, process."""
+_EXCLUSIVE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 @contextlib.contextmanager
-def store_lock(root: Path, *, exclusive: bool) -> Iterator[None]:
+def store_lock(root: Path) -> Iterator[None]:
     """Hold the lock of the store at *root* until the end of the body, or of the process.
 
     It is an open file description lock: one taken twice conflicts even within a process, and
     whoever asks (``is_locked``) takes nothing.
 
     Raises:
-        StoreBusyError: somebody holds it, and one of both wants to be alone.
+        StoreBusyError: somebody holds it.
     """
     path = root / LOCK_FILE
     with storage_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
     try:
-        kind = fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK
         try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(kind))
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _EXCLUSIVE)
         except BlockingIOError as error:
             raise StoreBusyError(
                 f"another service works on {root}",
-                hint="Stop it, or give this one a store of its own; with the embedded bus a store "
-                "has one service.",
+                hint="Stop it, or give this one a store of its own: a store has one service.",
             ) from error
         yield
     finally:
@@ -52,11 +51,7 @@ def is_locked(root: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _whole_file(fcntl.F_WRLCK))
+        found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _EXCLUSIVE)
     finally:
         os.close(descriptor)
     return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
-
-
-def _whole_file(kind: int) -> bytes:
-    return _FLOCK.pack(kind, os.SEEK_SET, 0, 0, 0)

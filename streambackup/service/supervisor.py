@@ -64,7 +64,7 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
     disk = Disk()
     home = await asyncio.to_thread(open_store, settings.store, disk=disk, clock=clock)
     stop = asyncio.Event()
-    with store_lock(home.root, exclusive=settings.bus.kind == "embedded"):
+    with store_lock(home.root):
         async with open_stream(settings, home, clock) as (bus, generation):
             await asyncio.to_thread(write_life, home.root, life_of(generation), disk)
             async with AsyncExitStack() as stack:

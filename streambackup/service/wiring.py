@@ -31,7 +31,6 @@ from streambackup.sources.maildir.source import MaildirSource, MaildirTree
 
 BUS_FOLDER = "bus"
 OUTBOX_FOLDER = "outbox"
-OUTBOX_FOLDER = "outbox"
 EMBEDDED_PARTITIONS = 4
 KAFKA_PARTITIONS = 64
 

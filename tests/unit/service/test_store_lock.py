@@ -1,4 +1,4 @@
-"""One service per store with the embedded bus; anybody may ask without taking."""
+"""One service per store, whatever the bus; anybody may ask without taking."""
 
 from __future__ import annotations
 
@@ -7,31 +7,43 @@ from pathlib import Path
 import pytest
 
 from streambackup.errors import StoreBusyError
+from streambackup.metadata.store_config import StoreConfig
+from streambackup.runtime.disk import Disk
+from streambackup.service.settings import BusSettings, KafkaSettings, Settings, StoreSettings
+from streambackup.service.store_home import create_store, new_store_id
 from streambackup.service.store_lock import is_locked, store_lock
+from streambackup.service.supervisor import ALL_ROLES, run_service
+from tests.support.manual_clock import ManualClock
 
 
 def test_a_second_service_is_refused_until_the_first_ends(tmp_path: Path) -> None:
     with (
-        store_lock(tmp_path, exclusive=True),
+        store_lock(tmp_path),
         pytest.raises(StoreBusyError) as caught,
-        store_lock(tmp_path, exclusive=True),
+        store_lock(tmp_path),
     ):
         pass
     assert str(tmp_path) in caught.value.message
-    with store_lock(tmp_path, exclusive=True):
+    with store_lock(tmp_path):
         assert is_locked(tmp_path)
 
 
-def test_services_of_one_broker_share(tmp_path: Path) -> None:
-    with store_lock(tmp_path, exclusive=False), store_lock(tmp_path, exclusive=False):
-        assert is_locked(tmp_path)
-        with pytest.raises(StoreBusyError), store_lock(tmp_path, exclusive=True):
-            pass
+async def test_with_kafka_too_a_second_service_is_refused(tmp_path: Path) -> None:
+    """Before it asks the broker, so there is none here."""
+    settings = Settings(
+        store=StoreSettings(path=tmp_path / "store"),
+        bus=BusSettings(kind="kafka", kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1")),
+    )
+    clock = ManualClock()
+    wanted = StoreConfig(store=new_store_id(), created_ms=0, moment_ms=100)
+    home = create_store(settings.store, wanted, Disk())
+    with store_lock(home.root), pytest.raises(StoreBusyError, match="another service works on"):
+        await run_service(settings, ALL_ROLES, clock=clock)
 
 
 def test_asking_takes_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     assert not is_locked(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    with store_lock(tmp_path, exclusive=True):
+    with store_lock(tmp_path):
         pass
     assert not is_locked(tmp_path)
