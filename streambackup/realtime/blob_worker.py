@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import structlog
 
 from streambackup.blobs.assembly import Assembly
 from streambackup.blobs.compression import CompressionSettings
 from streambackup.blobs.loose import LooseWriter, clear_incoming
 from streambackup.bus.port import Bus, Record, TopicPartition
-from streambackup.errors import NoSpaceError, PositionLostError
+from streambackup.errors import BusError, NoSpaceError, PositionLostError
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.payload import Blobs, encode_payload
 from streambackup.outbox.content import passes
@@ -32,7 +33,8 @@ from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
-from streambackup.runtime.retry import keep_trying
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -167,22 +169,35 @@ class BlobWorker:
         self._metrics.quarantined.labels(BLOBS).inc(len(blobs.quarantined))
 
     async def tick(self, turns: Collection[Turn]) -> list[Outcome]:
-        now_ms = self._clock.now_ms()
         until_s = self._clock.monotonic_s() + READ_AGAIN_S
         outcomes = []
+        try:
+            for turn in turns:
+                outcomes += await self._catch_up(turn, until_s)
+        except BusError as away:
+            if not passes(away):
+                raise
+            # Batches and a stop do not wait for it: what is late still is so at the next tick.
+            log.warning("bus_away", topic=BLOBS, reason=away.message)
+        self._seal_due(turns)
+        return outcomes
+
+    def _seal_due(self, turns: Iterable[Turn]) -> None:
+        now_ms = self._clock.now_ms()
         for turn in turns:
             partition = self._open[turn]
-            outcomes += await self._catch_up(turn, until_s)
             full = turn.owner.segment_bytes >= self._settings.segment_bytes
             if full or now_ms - partition.began_ms >= self._settings.segment_age_ms:
                 turn.owner.seal()
                 partition.began_ms = now_ms
-        return outcomes
 
     async def _catch_up(self, turn: Turn, until_s: float) -> list[Outcome]:
         """Read uploads again whose rest came after they were given up; store what is complete.
 
         At least a piece of each, more while there is time.
+
+        Raises:
+            BusError: the bus cannot be read; what was completed goes with the next batch.
         """
         partition = self._open[turn]
         outcomes: list[Outcome] = []
@@ -198,9 +213,8 @@ class BlobWorker:
     async def _piece(self, tp: TopicPartition, late: Assembly) -> tuple[Sequence[Record], int]:
         """Some of what *late* has to be looked for in, and where to read on."""
         assert late.behind is not None
-        read = partial(self._bus.read, tp, late.behind, records_max=READ_AGAIN_RECORDS)
         try:
-            records = await keep_trying(read, passing=passes, what="read an upload again")
+            records = await self._bus.read(tp, late.behind, records_max=READ_AGAIN_RECORDS)
         except PositionLostError as lost:
             return [], max(late.behind + 1, lost.begin)
         if not records:

@@ -11,6 +11,7 @@ import pytest
 from streambackup.blobs.loose import LooseBlobs
 from streambackup.bus.port import Outgoing, Record, TopicPartition, TopicSpec
 from streambackup.domain.digest import digest_of
+from streambackup.errors import BusError
 from streambackup.events.blob import Chunk, Reference
 from streambackup.events.codec import encode_event
 from streambackup.journal.life import Life, write_life
@@ -51,12 +52,16 @@ class SlowBus(MemoryBus):
         super().__init__(clock=clock)
         self._time = clock
         self.readings = 0
+        self.away = 0  # For so many readings.
 
     async def read(
         self, partition: TopicPartition, offset: int, *, records_max: int
     ) -> Sequence[Record]:
         self.readings += 1
         self._time.advance(ms=int(READ_AGAIN_S * 1000))
+        if self.away:
+            self.away -= 1
+            raise BusError("the brokers cannot be reached")
         return await super().read(partition, offset, records_max=records_max)
 
     def records(self, offset: int) -> Sequence[Record]:
@@ -166,4 +171,21 @@ async def test_chunks_that_a_batch_is_to_bring_are_not_taken_while_their_upload_
     rig.take()
 
     assert readings == [1, 1, 0]
+    assert rig.blobs.read(digest_of(SLOW)) == SLOW
+
+
+async def test_nothing_waits_for_a_bus_that_is_away_when_an_upload_is_to_be_read_again(
+    rig: Rig,
+) -> None:
+    rig.bus.publish([chunk(0, 4), *others(READ_AGAIN_RECORDS // 2)])
+    rig.take()
+    rig.bus.publish([chunk(4, len(SLOW))])
+    rig.take()
+    rig.bus.away = 2
+
+    readings = [await rig.tick(), await rig.tick()]
+    assert not rig.blobs.exists(digest_of(SLOW))
+    readings += [await rig.tick(), await rig.tick()]
+
+    assert readings == [1, 1, 1, 0]
     assert rig.blobs.read(digest_of(SLOW)) == SLOW
