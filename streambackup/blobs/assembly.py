@@ -16,6 +16,7 @@ from streambackup.domain.digest import digest_name
 from streambackup.errors import InvalidEventError
 from streambackup.events.blob import Chunk
 from streambackup.journal.frame import LastRecord
+from streambackup.runtime.disk import AppendFile
 
 HELD_BYTES_MAX = 1024 * 1024
 """A blob up to this size is held in memory until all of it is there;
@@ -90,7 +91,9 @@ class Assembly:
         """Bring what came into its stored form: of a big one all that there is, of a small one only
         the whole. A complete one has its digest then; a small one whose digest is wrong no file.
 
-        Raises NoSpaceError; what was written goes with ``drop``.
+        Raises:
+            NoSpaceError: what was written goes with ``drop``.
+            StoreError: another owner took the file away, or the disk failed.
         """
         if self.total > HELD_BYTES_MAX:
             self._write_big(writer, settings)
@@ -117,50 +120,50 @@ class Assembly:
                 return
             self._file = _BigFile(_beginning(self._held), writer, settings)
             self.path = self._file.path
-        for data in self._held:
-            self._file.add(data)
+        self._file.add(self._held, last=self.complete)
         self._held.clear()
         if self.complete:
-            self.found, self.stored_size = self._file.finish()
+            self.found, self.stored_size = self._file.digest(), self._file.stored_size
 
     def drop(self, writer: LooseWriter) -> None:
         """The upload ends without being stored."""
         self._held.clear()
-        if self._file is not None:
-            self._file.close()
         if self.path is not None:
             writer.discard(self.path)
 
 
 class _BigFile:
+    """Open only while something is added: there may be more of them than a process can open."""
+
     def __init__(
         self, beginning: bytes, writer: LooseWriter, settings: CompressionSettings
     ) -> None:
         self._compressor = compressor(beginning, settings)
-        self._file = writer.open()
+        self._writer = writer
         self._hashed = hashlib.sha256()
-        self._stored = 0
+        self.stored_size = 0
+        file = writer.open()
+        file.close()
+        self.path = file.path
 
-    @property
-    def path(self) -> Path:
-        return self._file.path
+    def add(self, pieces: Iterable[bytes], *, last: bool) -> None:
+        file = self._writer.go_on(self.path, self.stored_size)
+        try:
+            for data in pieces:
+                self._hashed.update(data)
+                self._write(file, self._compressor.compress(data))
+            if last:
+                self._write(file, self._compressor.flush())
+        finally:
+            file.close()
 
-    def add(self, data: bytes) -> None:
-        self._hashed.update(data)
-        self._write(self._compressor.compress(data))
+    def _write(self, file: AppendFile, data: bytes) -> None:
+        file.write(data)
+        self.stored_size += len(data)
 
-    def _write(self, data: bytes) -> None:
-        self._stored += len(data)
-        self._file.write(data)
-
-    def finish(self) -> tuple[str, int]:
-        """The digest of what came, and its stored size."""
-        self._write(self._compressor.flush())
-        self.close()
-        return digest_name(self._hashed.digest()), self._stored
-
-    def close(self) -> None:
-        self._file.close()
+    def digest(self) -> str:
+        """Of the content that came."""
+        return digest_name(self._hashed.digest())
 
 
 def _beginning(pieces: Iterable[bytes]) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -112,6 +113,23 @@ class LooseWriter:
             self._disk.make_directories(self._incoming)
             return self._disk.create(path)
 
+    def go_on(self, path: Path, size: int) -> AppendFile:
+        """Open a file again that ``open`` began and that holds *size* bytes by now.
+
+        Raises:
+            StoreError: another owner took it away, or the disk failed.
+        """
+        try:
+            file = self._disk.append(path)
+        except FileNotFoundError as error:
+            raise _taken_away(path) from error
+        # One made anew lacks its beginning, and must not get a digest's name.
+        if os.fstat(file.descriptor).st_size != size:
+            file.close()
+            self.discard(path)
+            raise _taken_away(path)
+        return file
+
     def put_in_place(self, written: Sequence[tuple[str, Path]]) -> None:
         """Make blobs that are written durable under their digests. Repeating it is harmless.
 
@@ -138,10 +156,7 @@ class LooseWriter:
         try:
             self._disk.rename(path, target)
         except FileNotFoundError as error:
-            raise StoreError(
-                f"{path} was taken away before it was in its place",
-                hint="A newer owner of the partition does so; start the service again.",
-            ) from error
+            raise _taken_away(path) from error
 
     def discard(self, path: Path) -> None:
         """Drop what ``open`` began."""
@@ -150,6 +165,13 @@ class LooseWriter:
     def close(self) -> None:
         """Leave nothing behind, when all is in its place or discarded."""
         self._disk.remove_directory(self._incoming)
+
+
+def _taken_away(path: Path) -> StoreError:
+    return StoreError(
+        f"{path} was taken away before it was in its place",
+        hint="A newer owner of the partition does so; start the service again.",
+    )
 
 
 def clear_incoming(root: Path, is_dead: Callable[[str], bool], disk: Disk) -> None:

@@ -16,11 +16,12 @@ from streambackup.blobs.compression import (
     CompressionSettings,
     decode_blob,
 )
-from streambackup.blobs.loose import LooseWriter
+from streambackup.blobs.loose import LooseWriter, clear_incoming
 from streambackup.domain.digest import digest_of
+from streambackup.errors import StoreError
 from streambackup.events.blob import Chunk
 from streambackup.journal.frame import LastRecord
-from streambackup.runtime.disk import Disk
+from streambackup.runtime.disk import AppendFile, Disk
 
 
 def assemble(
@@ -103,3 +104,63 @@ def test_a_short_first_chunk_does_not_keep_big_content_from_shrinking(tmp_path: 
 
     assert len(stored) < len(content) // 10
     assert b"".join(decode_blob([stored])) == content
+
+
+class WatchedDisk(Disk):
+    def __init__(self) -> None:
+        self._opened: list[AppendFile] = []
+
+    def _open(self, path: Path, flags: int) -> AppendFile:
+        file = super()._open(path, flags)
+        self._opened.append(file)
+        return file
+
+    def closed(self) -> list[bool]:
+        """Of each file that was opened, whether it is closed by now."""
+        return [file.descriptor < 0 for file in self._opened]
+
+
+def begun(writer: LooseWriter) -> Assembly:
+    """A big upload that is written as far as it came: the first of its two chunks."""
+    chunk = half(0)
+    assembly = Assembly(chunk, 0, Hold(0, LastRecord(None, 0)))
+    assembly.add(chunk, 0)
+    assembly.write(writer, CompressionSettings(Compression.NONE))
+    return assembly
+
+
+def half(number: int) -> Chunk:
+    size = HELD_BYTES_MAX
+    digest, data = digest_of(bytes(2 * size)), bytes(size)
+    return Chunk(
+        schema=1, digest=digest, upload="u", offset=number * size, total=2 * size, data=data
+    )
+
+
+def test_an_upload_that_waits_for_its_rest_keeps_no_file_open(tmp_path: Path) -> None:
+    disk = WatchedDisk()
+
+    assembly = begun(LooseWriter(tmp_path, "test", disk))
+
+    assert assembly.path is not None
+    assert assembly.path.stat().st_size == HELD_BYTES_MAX
+    assert set(disk.closed()) == {True}
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_an_upload_whose_beginning_was_taken_away_does_not_go_on(
+    tmp_path: Path, others: int
+) -> None:
+    """Its directory goes with it, unless somebody wrote to it meanwhile."""
+    writer = LooseWriter(tmp_path, "test", Disk())
+    assembly = begun(writer)
+    clear_incoming(tmp_path, lambda name: name == "test", Disk())
+    for _ in range(others):
+        writer.open().close()
+    assembly.add(half(1), 1)
+
+    with pytest.raises(StoreError, match="was taken away"):
+        assembly.write(writer, CompressionSettings(Compression.NONE))
+
+    assert assembly.path is not None
+    assert not assembly.path.exists()
