@@ -93,13 +93,11 @@ def _read(path: Path) -> Iterator[bytes]:
 class LooseWriter:
     """Stores blobs for one owner, a batch at a time. Blocking.
 
-    New files are written under names of the owner's own, by any number of threads, synced together,
-    and renamed when all are durable.
+    New files are written under names of the owner's own, by any number of threads; what becomes of
+    them is for ``put_in_place``.
     """
 
     def __init__(self, root: Path, name: str, disk: Disk) -> None:
-        self._blobs = LooseBlobs(root)
-        self._root = root
         self._incoming = root / "items" / INCOMING / name
         self._disk = disk
         self._numbers = itertools.count(1)
@@ -130,34 +128,6 @@ class LooseWriter:
             raise _taken_away(path)
         return file
 
-    def put_in_place(self, written: Sequence[tuple[str, Path]]) -> None:
-        """Make blobs that are written durable under their digests. Repeating it is harmless.
-
-        Raises:
-            NoSpaceError: what is not in its place yet can be discarded.
-            StoreError: another owner took the files away, or the disk failed.
-        """
-        if not written:
-            return
-        self._disk.sync_all(self._root, [path for _, path in written])
-        renamed = []
-        for digest, path in written:
-            target = self._blobs.path_of(digest)
-            try:
-                self._disk.rename(path, target)
-            except FileNotFoundError:
-                self._make_way(path, target)
-            renamed.append(target)
-        self._disk.sync_all(self._root, renamed)
-
-    def _make_way(self, path: Path, target: Path) -> None:
-        """Rename, the first in its directory."""
-        self._disk.make_directories(target.parent)
-        try:
-            self._disk.rename(path, target)
-        except FileNotFoundError as error:
-            raise _taken_away(path) from error
-
     def discard(self, path: Path) -> None:
         """Drop what ``open`` began."""
         _unlink(path, self._disk)
@@ -165,6 +135,38 @@ class LooseWriter:
     def close(self) -> None:
         """Leave nothing behind, when all is in its place or discarded."""
         self._disk.remove_directory(self._incoming)
+
+
+def put_in_place(root: Path, disk: Disk, written: Sequence[tuple[str, Path]]) -> None:
+    """Make blobs that are written, by any writers, durable under their digests: synced together,
+    and renamed when all are durable. Repeating it is harmless.
+
+    Raises:
+        NoSpaceError: what is not in its place yet can be discarded.
+        StoreError: another owner took the files away, or the disk failed.
+    """
+    if not written:
+        return
+    blobs = LooseBlobs(root)
+    disk.sync_all(root, [path for _, path in written])
+    renamed = []
+    for digest, path in written:
+        target = blobs.path_of(digest)
+        try:
+            disk.rename(path, target)
+        except FileNotFoundError:
+            _make_way(path, target, disk)
+        renamed.append(target)
+    disk.sync_all(root, renamed)
+
+
+def _make_way(path: Path, target: Path, disk: Disk) -> None:
+    """Rename, the first in its directory."""
+    disk.make_directories(target.parent)
+    try:
+        disk.rename(path, target)
+    except FileNotFoundError as error:
+        raise _taken_away(path) from error
 
 
 def _taken_away(path: Path) -> StoreError:

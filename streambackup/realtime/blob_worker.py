@@ -20,7 +20,7 @@ import structlog
 
 from streambackup.blobs.assembly import Assembly
 from streambackup.blobs.compression import CompressionSettings
-from streambackup.blobs.loose import LooseWriter, clear_incoming
+from streambackup.blobs.loose import LooseWriter, clear_incoming, put_in_place
 from streambackup.bus.port import Bus, Record, TopicPartition
 from streambackup.errors import BusError, NoSpaceError, PositionLostError
 from streambackup.journal.frame import FrameKind
@@ -130,7 +130,7 @@ class BlobWorker:
             self._in_threads([partial(self._write, share) for share in _shares(writes)])
             accepted = [partition.accept(one) for partition, one in fresh]
             written = [blob for blob in accepted if blob is not None]
-            partitions[0].writer.put_in_place(written)
+            put_in_place(self._root, self._disk, written)
         except NoSpaceError:
             for upload, writer in writes:
                 upload.drop(writer)

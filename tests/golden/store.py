@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from streambackup.blobs.compression import Compression, CompressionSettings, encode_blob
-from streambackup.blobs.loose import LooseWriter
+from streambackup.blobs.loose import LooseWriter, put_in_place
 from streambackup.bus.port import partition_of
 from streambackup.domain.digest import digest_of
 from streambackup.domain.entry import ItemType
@@ -240,7 +240,8 @@ class StoreBuilder:
         packed = {digest_of(content): encode_blob(content, form) for content, form in forms.items()}
         owner = self.own("mailbox.blobs", 0, 1, 0)
         writer = LooseWriter(self._root, f"{owner.path.generation}-0-{owner.epoch}", self._disk)
-        writer.put_in_place([(digest, written(writer, data)) for digest, data in packed.items()])
+        files = [(digest, written(writer, data)) for digest, data in packed.items()]
+        put_in_place(self._root, self._disk, files)
         writer.close()
         stored = [
             StoredBlob(digest_of(content), len(content), len(packed[digest_of(content)]), offset)

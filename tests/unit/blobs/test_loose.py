@@ -10,7 +10,7 @@ import pytest
 
 from streambackup.blobs.assembly import HELD_BYTES_MAX, Assembly, Hold
 from streambackup.blobs.compression import CompressionSettings
-from streambackup.blobs.loose import LooseBlobs, LooseWriter, clear_incoming
+from streambackup.blobs.loose import LooseBlobs, LooseWriter, clear_incoming, put_in_place
 from streambackup.domain.digest import digest_of
 from streambackup.errors import NoSpaceError, StoreError
 from streambackup.events.blob import Chunk
@@ -31,10 +31,10 @@ def upload_of(content: bytes) -> Assembly:
     return assembly
 
 
-def store(writer: LooseWriter, assemblies: Sequence[Assembly]) -> None:
+def store(root: Path, disk: Disk, writer: LooseWriter, assemblies: Sequence[Assembly]) -> None:
     for assembly in assemblies:
         assembly.write(writer, CompressionSettings())
-    writer.put_in_place([(a.digest, a.path) for a in assemblies if a.path is not None])
+    put_in_place(root, disk, [(a.digest, a.path) for a in assemblies if a.path is not None])
 
 
 @pytest.mark.parametrize("kind", ["full_at_write", "full_at_sync"])
@@ -51,7 +51,7 @@ def test_a_store_without_space_leaves_nothing_behind(
     setattr(disk, kind, number)
     assemblies = [upload_of(content) for content in CONTENTS]
     with pytest.raises(NoSpaceError):
-        store(writer, assemblies)
+        store(root, disk, writer, assemblies)
     for assembly in assemblies:
         assembly.drop(writer)
     disk.make_space()
@@ -65,11 +65,12 @@ def test_files_that_somebody_took_away_are_an_error_with_its_cure(tmp_path: Path
     writer = LooseWriter(tmp_path, "test", Disk())
     assembly = upload_of(b"At one?")
     assembly.write(writer, CompressionSettings())
+    assert assembly.path is not None
     clear_incoming(tmp_path, lambda name: name == "test", Disk())
 
     # Where the file system syncs names, the missing one is noticed before it is renamed.
     with pytest.raises(StoreError, match="was taken away") as error:
-        writer.put_in_place([(assembly.digest, tmp_path / "items" / "incoming" / "test" / "1")])
+        put_in_place(tmp_path, Disk(), [(assembly.digest, assembly.path)])
 
     assert error.value.hint is not None
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from streambackup.blobs.compression import CompressionSettings
 from streambackup.blobs.index import DigestIndex
-from streambackup.blobs.loose import LooseBlobs
+from streambackup.blobs.loose import LooseBlobs, put_in_place
 from streambackup.domain.digest import digest_of
 from streambackup.events.blob import Chunk, Reference
 from streambackup.events.codec import encode_event
@@ -81,23 +81,23 @@ def chunk(
     return MemoryRecord(offset, digest.encode(), encode_event(event), 0)
 
 
-def store(partition: BlobPartition) -> int:
+def store(partition: BlobPartition, root: Path) -> int:
     """Store what is fresh, as the worker does; returns how much that was."""
     fresh = partition.fresh()
     for one in fresh:
         one.upload.write(partition.writer, CompressionSettings())
         placed = partition.accept(one)
         assert placed is not None
-        partition.writer.put_in_place([placed])
+        put_in_place(root, Disk(), [placed])
     batch = partition.batch()
     if batch is not None:
         partition.index.apply([batch.blobs], "segment", batch.position)
     return len(fresh)
 
 
-def test_content_that_is_stored_is_only_met_again(partition: BlobPartition) -> None:
+def test_content_that_is_stored_is_only_met_again(partition: BlobPartition, tmp_path: Path) -> None:
     partition.assemble([chunk(0)])
-    assert store(partition) == 1
+    assert store(partition, tmp_path) == 1
 
     partition.assemble([chunk(1, upload="again")])
 
@@ -112,12 +112,12 @@ def test_content_published_again_brings_back_a_blob_that_went_missing(
 ) -> None:
     blobs = LooseBlobs(tmp_path)
     partition.assemble([chunk(0)])
-    store(partition)
+    store(partition, tmp_path)
     blobs.path_of(digest_of(CONTENT)).unlink()
 
     partition.assemble([chunk(1, upload="again")])
 
-    assert store(partition) == 1
+    assert store(partition, tmp_path) == 1
     assert blobs.read(digest_of(CONTENT)) == CONTENT
 
 
@@ -143,7 +143,7 @@ def test_the_position_and_the_record_before_it_are_those_of_a_model(
 ) -> None:
     """Uploads of one to three chunks each, in any order, batches that end anywhere."""
     left = {n: pieces(f"{n}", b"upload %d" % n, n % 3 + 1) for n in range(5)}
-    records = []
+    records: list[MemoryRecord] = []
     first: dict[int, int] = {}
     with TemporaryDirectory() as directory, opened(Path(directory)) as partition:
         for number in order:
