@@ -1,4 +1,6 @@
-"""Bringing a digest index up to what its partition's journals say, whoever wrote them."""
+"""Bringing a digest index up to what its partition's journals say, whoever wrote them and in
+whichever life: what is stored stays stored when a topic is made anew.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +8,24 @@ from pathlib import Path
 
 from streambackup.blobs.index import DigestIndex
 from streambackup.journal.frame import FrameKind
+from streambackup.journal.life import read_lives
 from streambackup.journal.payload import Blobs, decode_payload
 from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import frames_of, open_segment
 
 
 def open_index(file: Path, path: PartitionPath) -> DigestIndex:
-    """The index in *file*, holding all that the journal says. Raises NoSpaceError."""
+    """The index in *file*, holding all that the journals of *path*'s partition say, oldest life
+    first.
+
+    Raises:
+        NoSpaceError: the index cannot grow.
+        StoreError: a file that describes a life is damaged.
+    """
     index = DigestIndex(file)
     try:
-        _replay_journal(path, index)
+        for life in read_lives(path.root):
+            _replay_journal(path._replace(generation=life.generation), index)
     except BaseException:
         index.close()
         raise
