@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streambackup.domain.transaction import Position
-from streambackup.errors import NoSpaceError
+from streambackup.errors import NoSpaceError, StoreError
 from streambackup.journal.frame import FILE_MAGIC, FrameKind, LastRecord, encode_frame
 from streambackup.journal.payload import EpochOpened, encode_payload
 from streambackup.runtime.disk import AppendFile, Disk
@@ -88,6 +88,7 @@ class SegmentWriter:
         self._opened = opened
         self._file: AppendFile | None = None
         self._size = 0
+        self._synced = 0
         self._unsynced = False
         self._sealed: SegmentName | None = None
         self.name: SegmentName | None = None
@@ -107,7 +108,8 @@ class SegmentWriter:
         Opens a segment where none is open; *before* is the last record before *first*.
 
         Raises:
-            NoSpaceError: any part of them may be in the file; this epoch is over.
+            NoSpaceError: any part of them that a sync did not fail for may be in the file; this
+            epoch is over.
             StoreError: writing or syncing failed; the process has to end.
         """
         try:
@@ -115,13 +117,29 @@ class SegmentWriter:
             data = frames[0] if len(frames) == 1 else b"".join(frames)
             file.write(data)
             self._size += len(data)
-            file.sync()
+            self._sync(file)
             if self._unsynced:
                 self._disk.secure_directories(self._path.directory, self._path.root)
                 self._unsynced = False
         except NoSpaceError:
             self.seal()
             raise
+
+    def _sync(self, file: AppendFile) -> None:
+        """Sync the open segment, or cut it back to what was synced.
+
+        The pages of a sync that failed stay in memory, where a successor would find them, sync them
+        with success and stand on them, though no disk has them.
+        """
+        try:
+            file.sync()
+        except StoreError:
+            try:
+                file.cut(self._synced)
+            except NoSpaceError as error:
+                raise StoreError(f"{file.path}: what was not synced cannot be cut off") from error
+            raise
+        self._synced = self._size
 
     def _open(self, first: int, before: LastRecord) -> AppendFile:
         """Open the next segment; one that would have the same name,
@@ -132,7 +150,7 @@ class SegmentWriter:
         self._disk.make_directories(self._path.directory)
         if name == self._sealed:
             self.name, self._file = name, self._disk.append(path)
-            self._size = path.stat().st_size
+            self._size = self._synced = path.stat().st_size
             return self._file
         file = self._disk.create(path)
         head = encode_frame(
@@ -153,7 +171,7 @@ class SegmentWriter:
             self._disk.unlink(path)
             raise
         self.name, self._file, self._unsynced = name, file, True
-        self._size = len(FILE_MAGIC) + len(head)
+        self._size, self._synced = len(FILE_MAGIC) + len(head), 0
         return file
 
     def seal(self) -> SegmentName | None:

@@ -39,7 +39,9 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 class AppendFile:
-    """A file that only grows. Nothing is durable before ``sync`` returned."""
+    """A file that only grows, but for what could not be synced. Nothing is durable before ``sync``
+    returned.
+    """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -55,6 +57,14 @@ class AppendFile:
     def sync(self) -> None:
         with storage_errors(self.path):
             os.fdatasync(self.descriptor)
+
+    def cut(self, length: int) -> None:
+        """Take away what is behind *length*: bytes that a sync failed for, and nobody was promised.
+
+        A later sync would succeed without them, while readers still find them in memory.
+        """
+        with storage_errors(self.path):
+            os.ftruncate(self.descriptor, length)
 
     def close(self) -> None:
         if self.descriptor >= 0:

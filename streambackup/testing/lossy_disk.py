@@ -1,9 +1,10 @@
 """A disk that loses power: what was not synced is gone, or half there, after ``crash``.
 
 It works in a real directory, so that everything can read it as usual. Beside that it keeps what
-would survive: of each file the length that was synced, of each directory the names. Every file has
-a second, hidden name in a directory of the disk's own, so that one that was unlinked or replaced
-without a sync can come back.
+would survive: of each file the length that was synced, of each directory the names. What a sync
+failed for reads as usual until the crash, and is zeros then, whatever is synced later. Every file
+has a second, hidden name in a directory of the disk's own, so that one that was unlinked or
+replaced without a sync can come back.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import random
 import shutil
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +76,7 @@ class LossyDisk(Disk):
         """Everything below the root is durable now."""
         self._names: dict[Path, int] = {}
         self._lengths: dict[int, int] = {}
+        self._lost: dict[int, list[tuple[int, int]]] = {}
         self._changes: list[_Change] = []
         shutil.rmtree(self._hidden)
         self._hidden.mkdir()
@@ -155,7 +158,10 @@ class LossyDisk(Disk):
         """A file as it comes back: cut behind what was synced, or with zeros where data was due."""
         if inode == _DIRECTORY:
             return b""
-        data = (self._hidden / str(inode)).read_bytes()
+        whole = bytearray((self._hidden / str(inode)).read_bytes())
+        for first, end in self._lost.get(inode, ()):
+            whole[first:end] = bytes(end - first)
+        data = bytes(whole)
         synced = self._lengths.get(inode, 0)
         kept = chance.choice([synced, len(data), chance.randint(synced, len(data))])
         zeros = chance.randint(0, len(data) - kept) if chance.random() < 0.25 else 0
@@ -216,18 +222,18 @@ class LossyDisk(Disk):
 
     def sync_file(self, path: Path) -> None:
         with self._lock:
-            self._sync(path)
-            path.stat()
-            if path.is_dir():
+            inode = self._known(path)
+            self._sync(path, [inode])
+            if inode == _DIRECTORY:
                 self._keep_names(path)
             else:
-                self._lengths[self._known(path)] = path.stat().st_size
+                self._lengths[inode] = path.stat().st_size
 
     def _sync_file_system(self, root: Path) -> bool:
         if not self._syncfs:
             return False
         with self._lock:
-            self._sync(root)
+            self._sync(root, [int(node.name) for node in self._hidden.iterdir()])
             for change in self._changes:
                 _apply(change, self._names)
             self._changes.clear()
@@ -240,15 +246,28 @@ class LossyDisk(Disk):
             _apply(change, self._names)
             self._changes.remove(change)
 
-    def _sync(self, path: Path, life: int | None = None) -> None:
-        """Count a sync, and let it fail if it shall."""
+    def _sync(self, path: Path, inodes: Iterable[int], life: int | None = None) -> None:
+        """Count a sync of *inodes*, and let it fail if it shall: what it was for is lost then."""
         self._step(life)
         self.syncs += 1
+        code = None
+        if self.syncs == self.fails_at_sync:
+            code = errno.EIO
+        elif self.full_at_sync is not None and self.syncs >= self.full_at_sync:
+            code = errno.ENOSPC
+        if code is None:
+            return
+        for inode in inodes:
+            self._lose_unsynced(inode)
         with storage_errors(path):
-            if self.syncs == self.fails_at_sync:
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-            if self.full_at_sync is not None and self.syncs >= self.full_at_sync:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(code, os.strerror(code))
+
+    def _lose_unsynced(self, inode: int) -> None:
+        if inode != _DIRECTORY:
+            synced = self._lengths.get(inode, 0)
+            self._lost.setdefault(inode, []).append(
+                (synced, (self._hidden / str(inode)).stat().st_size)
+            )
 
     # What its files tell it.
 
@@ -266,9 +285,17 @@ class LossyDisk(Disk):
 
     def sync_open(self, file: LossyFile, life: int) -> None:
         with self._lock:
-            self._sync(file.path, life)
             found = os.fstat(file.descriptor)
+            self._sync(file.path, [found.st_ino], life)
             self._lengths[found.st_ino] = found.st_size
+
+    def cut_open(self, file: LossyFile, length: int, life: int) -> None:
+        with self._lock:
+            self._step(life)
+            AppendFile.cut(file, length)
+            inode = os.fstat(file.descriptor).st_ino
+            lost = self._lost.get(inode, [])
+            self._lost[inode] = [(first, min(end, length)) for first, end in lost if first < length]
 
 
 class LossyFile(AppendFile):
@@ -284,6 +311,9 @@ class LossyFile(AppendFile):
 
     def sync(self) -> None:
         self._disk.sync_open(self, self._life)
+
+    def cut(self, length: int) -> None:
+        self._disk.cut_open(self, length, self._life)
 
 
 def _apply(change: _Change, names: dict[Path, int]) -> None:

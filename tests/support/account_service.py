@@ -63,6 +63,9 @@ class AccountService:
         self.segments = segments or SegmentSettings()
         self.batch_records_max = batch_records_max
         self.metrics = Metrics()
+        self.files = True
+        """Without it a worker that is torn off is so before the first of its filings begins."""
+        self._held: list[asyncio.Future[Filed]] = []
         make_store(root)
         self.disk = LossyDisk(root)
         self.life = write_life(root, life(partitions=partitions), self.disk)
@@ -106,6 +109,9 @@ class AccountService:
 
     def _file_now(self, request: FilingRequest) -> asyncio.Future[Filed]:
         filed: asyncio.Future[Filed] = asyncio.get_running_loop().create_future()
+        if not self.files:
+            self._held.append(filed)
+            return filed
         try:
             filed.set_result(file_partition(request, self.disk))
         except Exception as error:  # the worker's affair, as from a process of its own
@@ -130,6 +136,9 @@ class AccountService:
             busy = between is not None and between()
             if not busy and await self.is_caught_up():
                 if not drain:
+                    for filing in self._held:
+                        filing.set_exception(KilledError())
+                    self._held.clear()
                     raise KilledError
                 stop.set()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streambackup.domain.entry import Entry
-from streambackup.errors import NoSpaceError
+from streambackup.errors import NoSpaceError, StoreError
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.payload import Blobs, encode_payload
 from streambackup.testing.events import ACCOUNT, TIME_MS, PartitionLog, put
@@ -121,3 +121,27 @@ def test_an_epoch_without_space_keeps_what_it_journalled_without_moving_on(
         store.append(owner, log.records[:1])
 
     assert store.path.path_of(name).read_bytes().startswith(kept)
+
+
+@pytest.mark.parametrize("fault", ["fails_at_sync", "full_at_sync"])
+@pytest.mark.parametrize("before", [0, 1])
+def test_what_a_sync_failed_for_is_not_taken_over(
+    tmp_path: Path, log: PartitionLog, fault: str, before: int
+) -> None:
+    """It reads as usual and a later sync of it succeeds, but no disk has it."""
+    root = tmp_path / "store"
+    PartitionStore(root)
+    disk = LossyDisk(root)
+    store = PartitionStore(root, disk)
+    first = store.own()
+    store.journal(first, log.records[:before])
+    setattr(disk, fault, disk.syncs + 1)
+    with pytest.raises(StoreError):
+        store.journal(first, log.records[: before + 1])
+    disk.make_space()
+
+    successor = store.own()
+    assert successor.position == before
+    store.journal(successor, log.records)
+    disk.crash(0)
+    assert sorted(offsets_read(store)) == [0, 1, 2]

@@ -21,8 +21,12 @@ SMALL = SegmentSettings(segment_bytes=600, segment_age_ms=10**9, segment_retenti
 """Sealed and filed after every few records, and retired as soon as may be."""
 
 
-async def service_at(root: Path) -> AccountService:
-    service = AccountService(root, segments=SMALL)
+NEVER_FILED = SegmentSettings()
+"""Of a worker that is killed before its segment is old enough: the journal is all there is."""
+
+
+async def service_at(root: Path, segments: SegmentSettings = SMALL) -> AccountService:
+    service = AccountService(root, segments=segments)
     await service.create()
     service.publish(*some_mail())
     return service
@@ -90,15 +94,16 @@ async def test_killed_at_any_step_it_leaves_all_of_a_batch_or_nothing(
         assert check_store(service.root).faults == []
 
 
+@pytest.mark.parametrize("segments", [SMALL, NEVER_FILED], ids=["filed", "journalled"])
 @pytest.mark.parametrize("kind", ["full_at_write", "full_at_sync"])
 async def test_without_space_it_waits_and_goes_on_by_itself(
-    tmp_path: Path, undisturbed: AccountService, kind: str
+    tmp_path: Path, undisturbed: AccountService, kind: str, segments: SegmentSettings
 ) -> None:
     """Wherever the disk is full: nothing lost, no error, and no file with every attempt."""
     operations = undisturbed.disk.writes if kind == "full_at_write" else undisturbed.disk.syncs
     assert operations > 15
     for number in range(1, operations + 1):
-        service = await service_at(tmp_path / str(number))
+        service = await service_at(tmp_path / str(number), segments)
         setattr(service.disk, kind, number)
         looks = 0
 
@@ -110,31 +115,43 @@ async def test_without_space_it_waits_and_goes_on_by_itself(
                 service.disk.make_space()
             return looks < 20
 
-        assert await service.work(make_space_later) is None
-        segments = service.path().segments()
+        assert await service.work(make_space_later, drain=segments is SMALL) is None
+        files = service.path().segments()
+        service.disk.crash(number)
+        assert fingerprint(service.reader()) == fingerprint(undisturbed.reader())
         assert await service.work() is None
 
         assert fingerprint(service.reader()) == fingerprint(undisturbed.reader())
         assert check_store(service.root).faults == []
         assert farthest_mark(service.path()).filed_to == len(some_mail())
-        assert len(segments) <= 12
+        assert len(files) <= 12
 
 
+@pytest.mark.parametrize("segments", [SMALL, NEVER_FILED], ids=["filed", "journalled"])
 async def test_a_failing_sync_ends_it_and_the_next_one_goes_on(
-    tmp_path: Path, undisturbed: AccountService
+    tmp_path: Path, undisturbed: AccountService, segments: SegmentSettings
 ) -> None:
     """Whatever failed to reach the disk is not called durable by trying again."""
+    drain = segments is SMALL
     for number in range(1, undisturbed.disk.syncs + 1):
-        service = await service_at(tmp_path / str(number))
+        service = await service_at(tmp_path / str(number), segments)
         service.disk.fails_at_sync = number
-        error = await service.work()
+        error = await service.work(drain=drain)
+        if service.disk.syncs < number:
+            break
         acknowledged = (await service.bus.acknowledged("workers")).get(service.partition(), 0)
 
         assert isinstance(error, StoreError)
         assert not isinstance(error, NoSpaceError)
         assert len(offsets_read(service)) >= acknowledged
+        service.files = drain
+        assert await service.work(drain=drain) is None
+        service.disk.crash(number)
+        service.files = True
+        assert fingerprint(service.reader()) == fingerprint(undisturbed.reader())
         assert await service.work() is None
         assert fingerprint(service.reader()) == fingerprint(undisturbed.reader())
+    assert number > 8
 
 
 @pytest.mark.row("F012", part="recorded")
