@@ -4,7 +4,7 @@ and what a batch did.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -42,17 +42,6 @@ class Finished(NamedTuple):
 
     upload: Assembly
     record: Quarantined
-
-
-class PendingUpload(msgspec.Struct, frozen=True):
-    """An upload that keeps its partition's position from moving on."""
-
-    partition: int
-    digest: str
-    upload: str
-    first_offset: int
-    received: int
-    total: int
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -267,16 +256,10 @@ class BlobPartition:
             return None
         return Batch(blobs, position, last)
 
-    def pending(self) -> Iterator[PendingUpload]:
-        for assembly in self._uploads.values():
-            yield PendingUpload(
-                self.owner.path.partition,
-                assembly.digest,
-                assembly.upload,
-                assembly.hold.offset,
-                assembly.received,
-                assembly.total,
-            )
+    @property
+    def pending(self) -> int:
+        """Uploads whose chunks have not all come, each of which holds the position."""
+        return len(self._uploads)
 
     def close(self) -> None:
         """Drop what is unfinished: whoever comes next reads it again from its first chunk."""

@@ -27,7 +27,7 @@ from streambackup.journal.frame import FrameKind
 from streambackup.journal.payload import Blobs, encode_payload
 from streambackup.outbox.content import passes
 from streambackup.realtime.blob_incoming import is_superseded
-from streambackup.realtime.blob_partition import BlobPartition, PendingUpload
+from streambackup.realtime.blob_partition import BlobPartition
 from streambackup.realtime.blob_replay import open_index
 from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.runtime.clock import Clock
@@ -116,7 +116,8 @@ class BlobWorker:
             return [Outcome(turn, full=error) for turn, _ in batches]
         for full in self._in_threads([partial(self._journal, turn) for turn, _ in batches]):
             outcomes += full
-        self._metrics.pending_uploads.set(len(self.pending_uploads()))
+        open_now = list(self._open.values())  # A turn may begin meanwhile, in another thread.
+        self._metrics.pending_uploads.set(sum(partition.pending for partition in open_now))
         return outcomes
 
     def _store(self, partitions: Sequence[BlobPartition]) -> None:
@@ -226,10 +227,6 @@ class BlobWorker:
         del drained  # A sealed blob journal leaves a successor nothing to do.
         for turn in turns:
             await asyncio.to_thread(self._open.pop(turn).close)
-
-    def pending_uploads(self) -> list[PendingUpload]:
-        """Uploads whose chunks have not all come, and where each holds its partition's position."""
-        return [upload for partition in self._open.values() for upload in partition.pending()]
 
 
 def _shares(writes: Iterable[Write]) -> list[list[Write]]:
