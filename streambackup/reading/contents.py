@@ -11,6 +11,7 @@ from streambackup.domain.history import ItemState
 from streambackup.errors import BlobMissingError, BlobPendingError
 from streambackup.journal.cover import Cover, find_cover
 from streambackup.journal.segment import PartitionPath
+from streambackup.reading.lives import last_path, newest_named
 from streambackup.reading.store_reader import StoreReader
 
 BLOBS = "mailbox.blobs"
@@ -23,6 +24,20 @@ class Standing(StrEnum):
     MISSING = "missing"
 
 
+def blobs_path(reader: StoreReader, state: ItemState, digest: str) -> PartitionPath | None:
+    """The journal of the partition that *state*'s content comes through; None before the first."""
+    lives = reader.lives
+    if state.content is not None:
+        generation, partition = state.content.generation, state.content.partition
+    else:
+        named = newest_named(lives)
+        if named is None:
+            return None
+        generation = named.generation
+        partition = partition_of(digest.encode(), named.blob_partitions)
+    return last_path(reader.root, lives, generation, BLOBS, partition)
+
+
 class Contents:
     """The contents of a store, as its reader sees them; blocking.
 
@@ -33,7 +48,7 @@ class Contents:
     def __init__(self, reader: StoreReader) -> None:
         self._reader = reader
         self._blobs = LooseBlobs(reader.root)
-        self._covers: dict[tuple[str, int], Cover] = {}
+        self._covers: dict[PartitionPath, Cover] = {}
 
     def standing(self, state: ItemState) -> Standing:
         """Whether the content that *state* names is stored, pending or missing;
@@ -47,24 +62,22 @@ class Contents:
         return Standing.MISSING if passed else Standing.PENDING
 
     def _passed(self, state: ItemState, digest: str) -> bool:
-        """Whether the blob's owner has read beyond the place where its content was published."""
-        place = state.content
-        if place is not None:
-            return self._cover(place.generation, place.partition).end > place.offset
-        lives = self._reader.lives
-        if not lives:
-            return False
-        partition = partition_of(digest.encode(), lives[-1].blob_partitions)
-        cover = self._cover(lives[-1].generation, partition)
-        return cover.last.published_ms > state.published_ms
+        """Whether the blob's owner has read beyond the place where its content was published.
 
-    def _cover(self, generation: str, partition: int) -> Cover:
-        key = (generation, partition)
-        cover = self._covers.get(key)
+        What was published before the topic was made anew was so before all that it holds now.
+        """
+        path = blobs_path(self._reader, state, digest)
+        if path is None:
+            return False
+        cover = self._covers.get(path)
         if cover is None:
-            path = PartitionPath(self._reader.root, generation, BLOBS, partition)
-            cover = self._covers[key] = find_cover(path)
-        return cover
+            cover = self._covers[path] = find_cover(path)
+        place = state.content
+        if place is not None and cover.end > place.offset:
+            return True
+        if place is not None and place.generation == path.generation:
+            return False
+        return cover.last.published_ms > state.published_ms
 
     def pieces(self, state: ItemState) -> Iterator[bytes]:
         """The content of *state*, verified; nothing where it names none.

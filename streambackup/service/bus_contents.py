@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import asyncio
 
-from streambackup.bus.port import Bus, TopicPartition, partition_of
+from streambackup.bus.port import Bus, TopicPartition
 from streambackup.domain.digest import digest_of
 from streambackup.domain.history import ItemState
 from streambackup.errors import InvalidEventError, PositionLostError, TopicError
 from streambackup.events.blob import Chunk
 from streambackup.events.codec import decode_blob_event
 from streambackup.journal.cover import find_cover
-from streambackup.journal.life import Life
 from streambackup.journal.segment import PartitionPath
-from streambackup.reading.contents import BLOBS
+from streambackup.reading.contents import blobs_path
 from streambackup.reading.store_reader import StoreReader
 
 RECORDS_AT_ONCE = 200
@@ -39,21 +38,19 @@ class BusContents:
         Raises:
             BusError: the bus cannot be read.
         """
-        life = self._life_of(state)
-        return None if life is None else self._runner.run(self._find(state, life))
+        assert state.digest is not None
+        path = blobs_path(self._reader, state, state.digest)
+        lives = {life.generation: life for life in self._reader.lives}
+        if path is None or path.generation not in lives:
+            return None
+        tp = TopicPartition(lives[path.generation].blobs_topic, path.partition)
+        return self._runner.run(self._find(state, tp, path))
 
-    def _life_of(self, state: ItemState) -> Life | None:
-        lives = self._reader.lives
-        if state.content is None:
-            return lives[-1] if lives else None
-        return next((life for life in lives if life.generation == state.content.generation), None)
-
-    async def _find(self, state: ItemState, life: Life) -> bytes | None:
+    async def _find(
+        self, state: ItemState, tp: TopicPartition, path: PartitionPath
+    ) -> bytes | None:
         """The content, out of the chunks of whichever upload is whole."""
         assert state.digest is not None
-        partition = partition_of(state.digest.encode(), life.blob_partitions)
-        tp = TopicPartition(life.blobs_topic, partition)
-        path = PartitionPath(self._reader.root, life.generation, BLOBS, partition)
         uploads: dict[str, bytearray] = {}
         try:
             bounds = (await self._bus.bounds([tp.topic]))[tp]

@@ -5,9 +5,11 @@ what to look at.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -20,11 +22,12 @@ from streambackup.domain.words import counted
 from streambackup.errors import BusError
 from streambackup.events.config import Generation
 from streambackup.journal.cover import find_cover
-from streambackup.journal.life import Life, read_lives
+from streambackup.journal.life import read_lives
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import list_accounts
+from streambackup.reading.lives import last_path, newest_named
 from streambackup.reading.partition_log import filed_events
-from streambackup.service.generations import BLOBS, TRANSACTIONS, life_of, open_generation
+from streambackup.service.generations import BLOBS, TRANSACTIONS, open_generation
 from streambackup.service.held_uploads import HeldUpload, find_held_uploads
 from streambackup.service.settings import Settings
 from streambackup.service.store_home import StoreHome
@@ -33,7 +36,7 @@ from streambackup.service.wiring import group_name
 
 MB = 1_000_000
 BUS_PATIENCE_S = 5.0
-"""How long the bus may take to say where its partitions end."""
+"""How long the bus may take to say where its partitions end, and what holds their positions."""
 
 
 class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +87,7 @@ class Look(NamedTuple):
 class _Stream(NamedTuple):
     """How far the store's workers are with the partitions of a life of the topics."""
 
-    life: Life | None
+    generation: str | None
     partitions: list[PartitionStatus]
     held: list[HeldUpload]
 
@@ -121,7 +124,7 @@ async def collect_status(
 
 async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation) -> _Stream:
     try:
-        async with asyncio.timeout(BUS_PATIENCE_S):
+        async with asyncio.timeout(BUS_PATIENCE_S) as patience:
             partitions = await partition_statuses(home, bus, generation)
     except TimeoutError as error:
         raise BusError(f"the bus has not answered within {BUS_PATIENCE_S:g} s") from error
@@ -130,14 +133,19 @@ async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation) -> _Stream
         for at in partitions
         if at.lag and at.topic == generation.blobs_topic
     ]
-    return _Stream(life_of(generation), partitions, await find_held_uploads(bus, behind))
+    held: list[HeldUpload] = []
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout_at(patience.when()):
+            async for upload in find_held_uploads(bus, behind):
+                held.append(upload)
+    return _Stream(generation.generation, partitions, held)
 
 
 def _ask_journals(home: StoreHome) -> _Stream:
     lives = read_lives(home.root)
-    if not lives:
+    life = newest_named(lives)
+    if life is None:
         return _Stream(None, [], [])
-    life = lives[-1]
     topics = {
         TRANSACTIONS: (life.transactions_topic, life.partitions),
         BLOBS: (life.blobs_topic, life.blob_partitions),
@@ -146,19 +154,19 @@ def _ask_journals(home: StoreHome) -> _Stream:
         PartitionStatus(
             topic=topic,
             partition=partition,
-            position=find_cover(PartitionPath(home.root, life.generation, name, partition)).end,
+            position=find_cover(last_path(home.root, lives, life.generation, name, partition)).end,
             end=None,
             lag=None,
         )
         for name, (topic, count) in topics.items()
         for partition in range(count)
     ]
-    return _Stream(life, partitions, [])
+    return _Stream(life.generation, partitions, [])
 
 
 def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
     """All but the warnings, which follow from it."""
-    last_ms, gaps, quarantined = _recorded(home, stream.life)
+    last_ms, gaps, quarantined = _recorded(home.root)
     blobs, blob_bytes, stored_bytes = _blob_totals(home)
     lags = [partition.lag for partition in stream.partitions]
     disk = shutil.disk_usage(home.root)
@@ -167,7 +175,7 @@ def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
         path=str(home.root),
         running=is_locked(home.root),
         bus=settings.bus.kind,
-        generation=stream.life.generation if stream.life else None,
+        generation=stream.generation,
         partitions=stream.partitions,
         lag=None if not lags or None in lags else sum(filter(None, lags)),
         last_transaction=format_instant(last_ms) if last_ms else None,
@@ -208,18 +216,18 @@ def _partition(tp: TopicPartition, position: int, end: int) -> PartitionStatus:
     )
 
 
-def _recorded(home: StoreHome, life: Life | None) -> tuple[int, int, int]:
+def _recorded(root: Path) -> tuple[int, int, int]:
     """Publish time of the last durable transaction; gaps and quarantined records, as far as they
-    are filed.
+    are filed, each once however often it was.
     """
-    if life is None:
-        return 0, 0, 0
     last_ms = 0
     kinds = Counter[PartitionEventKind]()
-    for partition in range(life.partitions):
-        path = PartitionPath(home.root, life.generation, TRANSACTIONS, partition)
-        last_ms = max(last_ms, find_cover(path).last.published_ms)
-        kinds.update(event.kind for event in filed_events(path))
+    for life in read_lives(root):
+        for partition in range(life.partitions):
+            path = PartitionPath(root, life.generation, TRANSACTIONS, partition)
+            last_ms = max(last_ms, find_cover(path).last.published_ms)
+            found = {(event.position, event.kind) for event in filed_events(path)}
+            kinds.update(kind for _, kind in found)
     return last_ms, kinds[PartitionEventKind.GAP], kinds[PartitionEventKind.QUARANTINE]
 
 

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from streambackup.bus.port import Outgoing, TopicPartition, TopicSpec
+from streambackup.bus.port import Outgoing, Record, TopicPartition, TopicSpec
 from streambackup.domain.digest import digest_of
 from streambackup.events.blob import Chunk, Reference
 from streambackup.events.codec import encode_event
 from streambackup.events.mailbox import SCHEMA
 from streambackup.runtime.clock import SystemClock
-from streambackup.service.held_uploads import HeldUpload, find_held_uploads
+from streambackup.service.held_uploads import READ_RECORDS, HeldUpload, find_held_uploads
 from streambackup.testing.memory_bus import MemoryBus
 
 TP = TopicPartition("mailbox.blobs", 0)
 DIGEST = digest_of(b"abcdef")
+
+
+class CountingBus(MemoryBus):
+    handed_out = 0
+
+    async def read(
+        self, partition: TopicPartition, offset: int, *, records_max: int
+    ) -> Sequence[Record]:
+        records = await super().read(partition, offset, records_max=records_max)
+        self.handed_out += sum(len(record.value or b"") for record in records)
+        return records
 
 
 def chunk(upload: str, offset: int, data: bytes) -> bytes:
@@ -33,7 +46,7 @@ async def held(*values: bytes | None, position: int = 0) -> list[HeldUpload]:
     await bus.create([TopicSpec(name=TP.topic, partitions=1, retention_ms=-1)])
     producer = await bus.producer()
     await producer.publish([Outgoing(TP.topic, DIGEST.encode(), value) for value in values])
-    return await find_held_uploads(bus, [(TP, position)])
+    return [upload async for upload in find_held_uploads(bus, [(TP, position)])]
 
 
 async def test_an_upload_without_its_end_is_named() -> None:
@@ -60,3 +73,23 @@ async def test_whoever_is_only_behind_is_not_held(values: list[bytes | None]) ->
 
 async def test_a_position_that_the_bus_has_lost_is_no_upload() -> None:
     assert await held(BEGUN, position=7) == []
+
+
+async def test_one_look_reads_no_more_than_its_bytes_of_all_partitions_together() -> None:
+    """Of those it does not come to, or only in part, nothing is said."""
+    bus = CountingBus(clock=SystemClock())
+    await bus.create([TopicSpec(name=TP.topic, partitions=9, retention_ms=-1)])
+    producer = await bus.producer()
+    partitions = [TopicPartition(TP.topic, number) for number in range(9)]
+    values = [BEGUN] + [OTHER] * (2 * READ_RECORDS)
+    for tp in partitions:
+        await producer.publish(
+            [Outgoing(tp.topic, DIGEST.encode(), value, tp.partition) for value in values]
+        )
+    bytes_max = len(b"".join(values)) * 3 // 2
+
+    look = find_held_uploads(bus, [(tp, 0) for tp in partitions], bytes_max=bytes_max)
+    found = [upload.partition async for upload in look]
+
+    assert found == [0]
+    assert bus.handed_out <= bytes_max + READ_RECORDS * len(OTHER)

@@ -1,0 +1,28 @@
+"""In which life a partition is journalled now: partitions of topics that were made anew go on, one
+by one, in lives derived from the one that the events name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from streambackup.journal.life import Life
+from streambackup.journal.segment import PartitionPath
+
+
+def newest_named(lives: Sequence[Life]) -> Life | None:
+    """The newest of *lives* that the topics themselves name."""
+    return next((life for life in reversed(lives) if not life.derived), None)
+
+
+def last_path(
+    root: Path, lives: Sequence[Life], generation: str, topic: str, partition: int
+) -> PartitionPath:
+    """Where the partition of *generation* is journalled last: there, or in what was derived."""
+    path = PartitionPath(root, generation, topic, partition)
+    for life in lives:
+        if life.derived and life.predecessor == path.generation:
+            derived = path._replace(generation=life.generation)
+            path = derived if derived.directory.exists() else path
+    return path

@@ -1,0 +1,82 @@
+"""What a store says of itself: each doubt once, of every life it has journalled."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from streambackup.journal.life import write_life
+from streambackup.reading.partition_log import partition_logs
+from streambackup.runtime.disk import Disk
+from streambackup.service.settings import Settings
+from streambackup.service.status import Status, collect_status
+from streambackup.service.store_home import StoreHome
+from streambackup.testing.events import ACCOUNT, GENERATION, PartitionLog, put
+from streambackup.testing.memory_bus import MemoryBus
+from streambackup.testing.partition_store import TOPIC, PartitionStore, life
+from tests.support.manual_clock import ManualClock
+
+SECOND = "00000000000000bb"
+NOW_MS = 1_750_000_000_000
+
+
+async def status_of(store: PartitionStore) -> Status:
+    """As told where the bus, which has no topics, cannot be asked."""
+    home = StoreHome(store.root, store.root / "state", "node", store.reader().config)
+    look = await collect_status(Settings(), home, MemoryBus(clock=ManualClock()))
+    assert look.failure is not None
+    return look.status
+
+
+def derived(store: PartitionStore) -> PartitionStore:
+    """The same store, its partition of transactions made anew."""
+    follows = msgspec.structs.replace(life(SECOND, 2), predecessor=GENERATION, derived=True)
+    write_life(store.root, follows, Disk())
+    later = PartitionStore(store.root)
+    later.path = later.path._replace(generation=SECOND)
+    return later
+
+
+async def test_what_was_filed_twice_is_counted_once(tmp_path: Path) -> None:
+    store = PartitionStore(tmp_path)
+    log = PartitionLog([put("m1", 1)])
+    log.add_raw(ACCOUNT.encode(), b"junk")
+    log.add_raw(ACCOUNT.encode(), b"junk")
+    owner = store.own()
+    store.journal(owner, log.records)
+    store.file(owner)
+    (filed,) = partition_logs(store.path)
+    shutil.copy(filed, filed.with_name(f"0000000009-{'9' * 16}.partition.jsonl"))
+
+    assert (await status_of(store)).quarantined == 2
+
+
+async def test_the_gaps_of_a_life_that_ended_still_count(tmp_path: Path) -> None:
+    store = PartitionStore(tmp_path)
+    owner = store.own()
+    store.journal(owner, PartitionLog([put("m1", 1)]).records)
+    owner.append_gap(7, "the topic was made anew", NOW_MS)
+    store.file(owner)
+    write_life(tmp_path, life(SECOND, 2), Disk())
+
+    found = await status_of(store)
+
+    assert (found.gaps, found.generation) == (1, SECOND)
+
+
+async def test_the_numbers_go_on_in_a_derived_life(tmp_path: Path) -> None:
+    store = PartitionStore(tmp_path)
+    owner = store.own()
+    store.journal(owner, PartitionLog([put("m1", 1)]).records)
+    before = await status_of(store)
+    later = derived(store)
+    owner = later.own()
+    later.journal(owner, PartitionLog([put(f"m{n}", n) for n in range(2, 5)]).records)
+
+    after = await status_of(store)
+
+    positions = [{at.topic: at.position for at in found.partitions} for found in (before, after)]
+    assert [at[TOPIC] for at in positions] == [1, 3]
+    assert [found.generation for found in (before, after)] == [GENERATION, GENERATION]
