@@ -14,9 +14,9 @@ from pathlib import Path
 from benches._harness import Bench, alternate, say
 from benches._service import Service, Store, own_kafka, scratch
 from streambackup.domain.digest import digest_of
+from streambackup.events.topics import BLOBS
 from streambackup.outbox.content import Topics, publish_content
 from streambackup.runtime.clock import SystemClock
-from streambackup.service.generations import BLOBS
 from streambackup.service.settings import BusSettings, KafkaSettings, Settings
 from streambackup.service.wiring import open_bus
 from streambackup.sources.port import Content

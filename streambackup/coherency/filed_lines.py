@@ -16,6 +16,7 @@ from streambackup.bus.port import partition_of
 from streambackup.domain.finding import Finding, FindingClass
 from streambackup.domain.partition_event import PartitionEventKind
 from streambackup.domain.words import counted
+from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.line import Line, lines_of
 from streambackup.journal.mark import FiledMark, farthest_mark
@@ -30,7 +31,7 @@ from streambackup.metadata.account_log import (
 )
 from streambackup.reading.partition_log import filed_events
 from streambackup.reading.scratch import Scratch
-from streambackup.reading.store_reader import TRANSACTIONS, StoreReader
+from streambackup.reading.store_reader import StoreReader
 
 _SCHEMA = (
     "CREATE TABLE journalled (account TEXT, offset INTEGER, PRIMARY KEY (account, offset))"

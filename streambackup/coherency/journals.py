@@ -10,6 +10,7 @@ from pathlib import Path
 
 from streambackup.blobs.loose import LooseBlobs
 from streambackup.domain.finding import Finding, FindingClass
+from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.life import Life
 from streambackup.journal.mark import farthest_mark, mark_files, read_mark
@@ -17,9 +18,8 @@ from streambackup.journal.payload import Blobs, GivenUp, decode_payload
 from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import OpenedSegment, frames_of, open_segment
 from streambackup.metadata.account_log import note_unreadable
-from streambackup.reading.contents import BLOBS
 from streambackup.reading.partition_log import partition_logs, unreadable_lines
-from streambackup.reading.store_reader import TRANSACTIONS, StoreReader
+from streambackup.reading.store_reader import StoreReader
 
 
 def check_journals(

@@ -18,6 +18,7 @@ from streambackup.errors import BusError, PositionLostError, StreamBackupError, 
 from streambackup.events.blob import CHUNK_BYTES_MAX, BlobEvent, Chunk, Reference
 from streambackup.events.codec import encode_event
 from streambackup.events.mailbox import SCHEMA
+from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.runtime.retry import keep_trying
 from streambackup.sources.port import Content
 
@@ -33,8 +34,8 @@ class Topics(msgspec.Struct, frozen=True, kw_only=True):
     """Where a producer publishes: the names of the topics and the id of their generation."""
 
     generation: str
-    transactions: str = "mailbox.transactions"
-    blobs: str = "mailbox.blobs"
+    transactions: str = TRANSACTIONS
+    blobs: str = BLOBS
 
 
 class _Batch(msgspec.Struct):

@@ -9,12 +9,11 @@ from streambackup.blobs.loose import LooseBlobs
 from streambackup.bus.port import partition_of
 from streambackup.domain.history import ItemState
 from streambackup.errors import BlobMissingError, BlobPendingError
+from streambackup.events.topics import BLOBS
 from streambackup.journal.cover import Cover, find_cover
 from streambackup.journal.segment import PartitionPath
 from streambackup.reading.lives import last_path, newest_named
 from streambackup.reading.store_reader import StoreReader
-
-BLOBS = "mailbox.blobs"
 
 
 class Standing(StrEnum):

@@ -16,6 +16,7 @@ from streambackup.domain.history import AccountHistory
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
 from streambackup.domain.transaction import Position, TransactionId
 from streambackup.errors import NotFoundError
+from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.life import LIFE_FILE, Life, lost_lives, read_lives
 from streambackup.journal.line import Line, entry_of, place
 from streambackup.journal.segment import PartitionPath
@@ -29,8 +30,6 @@ from streambackup.metadata.account_log import (
 )
 from streambackup.metadata.store_config import read_store_config
 from streambackup.reading.tail import Tail
-
-TRANSACTIONS = "mailbox.transactions"
 
 
 class StoreReader:

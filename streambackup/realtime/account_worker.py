@@ -15,6 +15,7 @@ import structlog
 
 from streambackup.bus.port import Record
 from streambackup.errors import NoSpaceError
+from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.mark import FiledMark
 from streambackup.journal.payload import encode_payload
@@ -28,9 +29,6 @@ from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
 
 log = structlog.get_logger()
-
-TRANSACTIONS = "mailbox.transactions"
-"""The journal's name for the topic, whatever a generation calls it on the bus."""
 
 Filer = Callable[[FilingRequest], "asyncio.Future[Filed]"]
 """Starts ``file_partition`` where it does not hold up the journal, one request at a time."""

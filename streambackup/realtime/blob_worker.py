@@ -23,6 +23,7 @@ from streambackup.blobs.compression import CompressionSettings
 from streambackup.blobs.loose import LooseWriter, clear_incoming, put_in_place
 from streambackup.bus.port import Bus, Record, TopicPartition
 from streambackup.errors import BusError, NoSpaceError, PositionLostError
+from streambackup.events.topics import BLOBS
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.payload import Blobs, encode_payload
 from streambackup.outbox.content import passes
@@ -38,8 +39,6 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-BLOBS = "mailbox.blobs"
-"""The journal's name for the topic, whatever a generation calls it on the bus."""
 SHARE_BYTES = 512 * 1024
 """Content handed to a thread together: a thread per small blob costs more than it does."""
 BLOB_COST_BYTES = 4 * 1024

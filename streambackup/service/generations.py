@@ -19,11 +19,10 @@ from streambackup.events.config import (
     generations_in,
 )
 from streambackup.events.mailbox import SCHEMA, Marker, MarkerKind
+from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.life import Life
 from streambackup.runtime.clock import Clock
 
-TRANSACTIONS = "mailbox.transactions"
-BLOBS = "mailbox.blobs"
 DAY_MS = 24 * 3600 * 1000
 TRANSACTIONS_RETENTION_MS = 14 * DAY_MS
 BLOBS_RETENTION_MS = 7 * DAY_MS

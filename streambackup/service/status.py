@@ -21,13 +21,14 @@ from streambackup.domain.partition_event import PartitionEventKind
 from streambackup.domain.words import counted
 from streambackup.errors import BusError
 from streambackup.events.config import Generation
+from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.cover import find_cover
 from streambackup.journal.life import read_lives
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import list_accounts
 from streambackup.reading.lives import last_path, newest_named
 from streambackup.reading.partition_log import filed_events
-from streambackup.service.generations import BLOBS, TRANSACTIONS, open_generation
+from streambackup.service.generations import open_generation
 from streambackup.service.held_uploads import HeldUpload, find_held_uploads
 from streambackup.service.settings import Settings
 from streambackup.service.store_home import StoreHome

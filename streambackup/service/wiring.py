@@ -15,6 +15,7 @@ from streambackup.blobs.compression import Compression, CompressionSettings
 from streambackup.bus.embedded.bus import EmbeddedBus
 from streambackup.bus.port import Bus, Producer
 from streambackup.events.config import Generation
+from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.outbox.content import Topics
 from streambackup.outbox.outbox import Outbox
 from streambackup.realtime.account_worker import AccountWorker, Filer, SegmentSettings
@@ -146,8 +147,8 @@ class Workers:
     def stream_worker(self, handler: Handler) -> StreamWorker:
         """The worker that consumes the handler's topic as its group."""
         topic = {
-            "mailbox.transactions": self.generation.transactions_topic,
-            "mailbox.blobs": self.generation.blobs_topic,
+            TRANSACTIONS: self.generation.transactions_topic,
+            BLOBS: self.generation.blobs_topic,
         }[handler.journal_topic]
         return StreamWorker(
             handler,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from streambackup.bus.port import Record
+from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.frame import FrameKind, LastRecord
 from streambackup.journal.life import Life, write_life
 from streambackup.journal.mark import FiledMark, farthest_mark
@@ -21,7 +22,7 @@ from streambackup.runtime.disk import Disk
 from streambackup.testing.epochs import batches
 from streambackup.testing.events import GENERATION, MOMENT_MS, TIME_MS
 
-TOPIC = "mailbox.transactions"
+TOPIC = TRANSACTIONS
 
 
 def life(generation: str = GENERATION, number: int = 1, partitions: int = 1) -> Life:
@@ -32,7 +33,7 @@ def life(generation: str = GENERATION, number: int = 1, partitions: int = 1) -> 
         partitions=partitions,
         blob_partitions=partitions,
         transactions_topic=TOPIC,
-        blobs_topic="mailbox.blobs",
+        blobs_topic=BLOBS,
     )
 
 

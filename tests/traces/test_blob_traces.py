@@ -19,12 +19,13 @@ from streambackup.domain.transaction import Position
 from streambackup.errors import BlobMissingError, BlobPendingError, BusError
 from streambackup.events.blob import Chunk
 from streambackup.events.codec import encode_event
+from streambackup.events.topics import BLOBS
 from streambackup.journal.life import Life, write_life
 from streambackup.journal.owner import StoreIdentity
 from streambackup.metadata.store_config import STORE_FILE, StoreConfig, encode_store_config
 from streambackup.reading.contents import Contents, Standing
 from streambackup.reading.store_reader import StoreReader
-from streambackup.realtime.blob_worker import BLOBS, BlobWorker, BlobWorkerSettings
+from streambackup.realtime.blob_worker import BlobWorker, BlobWorkerSettings
 from streambackup.realtime.stream_worker import FetchSettings, StreamWorker
 from streambackup.realtime.takeover import Takeover
 from streambackup.runtime.clock import SystemClock

@@ -12,13 +12,13 @@ from streambackup.blobs.loose import LooseBlobs
 from streambackup.coherency.check import check_store
 from streambackup.domain.digest import digest_of
 from streambackup.domain.finding import Finding, FindingClass
+from streambackup.events.topics import BLOBS
 from streambackup.journal.cover import Cover
 from streambackup.journal.frame import NO_RECORD, FrameKind, LastRecord
 from streambackup.journal.mark import mark_files
 from streambackup.journal.owner import PartitionOwner
 from streambackup.journal.payload import Blobs, GivenUp, StoredBlob, encode_payload
 from streambackup.journal.segment import PartitionPath
-from streambackup.reading.contents import BLOBS
 from streambackup.reading.partition_log import partition_logs
 from streambackup.testing.events import ACCOUNT, GENERATION, TIME_MS, PartitionLog, put
 from streambackup.testing.partition_store import PartitionStore

@@ -10,11 +10,12 @@ import pytest
 from streambackup.domain.digest import digest_of
 from streambackup.domain.history import ItemState
 from streambackup.domain.transaction import Position
+from streambackup.events.topics import BLOBS
 from streambackup.journal.cover import Cover
 from streambackup.journal.life import write_life
 from streambackup.journal.owner import PartitionOwner
 from streambackup.journal.segment import PartitionPath
-from streambackup.reading.contents import BLOBS, Contents, Standing
+from streambackup.reading.contents import Contents, Standing
 from streambackup.reading.store_reader import StoreReader
 from streambackup.runtime.disk import Disk
 from streambackup.testing.events import GENERATION

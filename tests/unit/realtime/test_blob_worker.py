@@ -15,9 +15,9 @@ from streambackup.domain.digest import digest_of
 from streambackup.errors import BusError
 from streambackup.events.blob import Chunk, Reference
 from streambackup.events.codec import encode_event
+from streambackup.events.topics import BLOBS
 from streambackup.journal.life import Life, write_life
 from streambackup.realtime.blob_worker import (
-    BLOBS,
     READ_AGAIN_RECORDS,
     READ_AGAIN_S,
     BlobWorker,

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from streambackup.bus.port import TopicPartition
+from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.cover import Cover
 from streambackup.journal.life import Life
 from streambackup.journal.owner import PartitionOwner, StoreIdentity
 from streambackup.journal.segment import PartitionPath
 from streambackup.realtime.account_worker import (
     FILINGS_AHEAD,
-    TRANSACTIONS,
     AccountWorker,
     SegmentSettings,
 )

@@ -1,0 +1,10 @@
+"""The topics of mailbox events and of content.
+
+A generation may call them otherwise on the bus; the journal's directories, the metrics and whatever
+is shown keep to these names.
+"""
+
+from __future__ import annotations
+
+TRANSACTIONS = "mailbox.transactions"
+BLOBS = "mailbox.blobs"
