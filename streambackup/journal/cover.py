@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from streambackup.domain.finding import Finding
+from streambackup.journal.file_view import FileView
 from streambackup.journal.frame import (
     NO_RECORD,
     Frame,
@@ -42,15 +43,26 @@ def find_cover(path: PartitionPath, filed: Cover = NOTHING) -> Cover:
     It is looked for from where the last segment to begin does, for whoever opened a segment had
     found, and made durable, everything before it.
     """
+    return cover_and_segments(path, filed)[0]
+
+
+def cover_and_segments(
+    path: PartitionPath, filed: Cover = NOTHING
+) -> tuple[Cover, list[OpenedSegment]]:
+    """The cover, as ``find_cover`` finds it, and the segments that it may have from nobody who made
+    them durable.
+    """
     start = max(_last_beginning(path), filed, key=lambda cover: cover.end)
-    return cover_of(open_segments(path, start.end), start)
+    segments = open_segments(path, start.end)
+    return cover_of(segments, start), segments
 
 
 def _last_beginning(path: PartitionPath) -> Cover:
     """Where the last segment begins whose opening can be read."""
     for segment in sorted(path.segments(), key=lambda segment: segment.first, reverse=True):
-        with contextlib.suppress(FileNotFoundError), path.path_of(segment).open("rb") as file:
-            _, opening = next(decode_frames(file.read(OPENING_BYTES_MAX)), (0, None))
+        with contextlib.suppress(FileNotFoundError):
+            beginning = FileView(path.path_of(segment))[:OPENING_BYTES_MAX]
+            _, opening = next(decode_frames(beginning), (0, None))
             if isinstance(opening, Frame) and opening.kind is FrameKind.EPOCH:
                 return Cover(opening.first, opening.last)
     return Cover()

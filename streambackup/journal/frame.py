@@ -131,6 +131,25 @@ def decode_frames(
         at = following
 
 
+def headers_end(data: Bytes) -> int | None:
+    """The first offset behind all frames, by their headers alone; None where these do not lead from
+    one to the next up to the end of *data*.
+
+    A damaged frame may be among them, and cover less than its header says; none covers more.
+    """
+    if data[: len(FILE_MAGIC)] != FILE_MAGIC:
+        return None
+    at, end, reach = len(FILE_MAGIC), len(data), 0
+    while at < end:
+        header = data[at : at + HEADER_BYTES]
+        if len(header) < HEADER_BYTES or header[:4] != FRAME_MAGIC:
+            return None
+        _, length, _, _, _, _, _, next_, _, _ = _HEADER.unpack(header)
+        reach = max(reach, next_)
+        at += HEADER_BYTES + length
+    return reach if at == end else None
+
+
 def _frame_at(data: Bytes, at: int, generation: str | None = None, reach: int = 0) -> Frame | None:
     """The frame at *at*, if one is there, of *generation* and behind *reach*; what it may be is
     decided before its payload is looked at.

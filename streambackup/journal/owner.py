@@ -9,12 +9,11 @@ import contextlib
 
 import msgspec
 
-from streambackup.journal.cover import Cover, find_cover, highest_epoch
+from streambackup.journal.cover import Cover, cover_and_segments, highest_epoch
 from streambackup.journal.frame import FrameKind, LastRecord, encode_frame
 from streambackup.journal.mark import FiledMark, farthest_mark, mark_files
 from streambackup.journal.payload import EpochOpened, Gap, encode_payload
 from streambackup.journal.segment import EpochName, PartitionPath, SegmentName, SegmentWriter
-from streambackup.journal.union import needed
 from streambackup.runtime.disk import Disk
 
 
@@ -82,15 +81,15 @@ def inherit(path: PartitionPath, disk: Disk) -> tuple[Cover, int, FiledMark]:
     """What a new owner finds: the unbroken cover, the number of its epoch, and how far was filed.
 
     Files taken over, and their directories, are durable on return: the owner's first frame may
-    stand on them.
+    stand on them. Those that the owner before stood on are so since then.
     """
     mark = farthest_mark(path)
     # Looked for first: what a predecessor that still writes appends after the sync is not covered.
-    cover = find_cover(path, mark.cover)
+    cover, segments = cover_and_segments(path, mark.cover)
     if path.directory.exists():
-        for segment in needed(path.segments(), mark.filed_to):
+        for segment in segments:
             with contextlib.suppress(FileNotFoundError):  # Filed and deleted by another owner.
-                disk.sync_file(path.path_of(segment))
+                disk.sync_file(segment.path)
         disk.secure_directories(path.directory, path.root)
     marked = max((epoch.number for epoch, _ in mark_files(path)), default=0)
     return cover, max(highest_epoch(path), marked) + 1, mark

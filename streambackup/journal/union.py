@@ -14,8 +14,18 @@ from typing import NamedTuple
 
 from streambackup.domain.finding import Finding, FindingClass
 from streambackup.journal.file_view import FileView
-from streambackup.journal.frame import Bytes, Damage, Frame, FrameKind, decode_frames
+from streambackup.journal.frame import (
+    Bytes,
+    Damage,
+    Frame,
+    FrameKind,
+    decode_frames,
+    headers_end,
+)
 from streambackup.journal.segment import PartitionPath, SegmentName
+
+HELD_MAX = 64
+"""Of one partition's segments so many are open at once; what is deleted among them can be read."""
 
 
 class PlacedFrame(NamedTuple):
@@ -52,23 +62,29 @@ def needed(segments: Sequence[SegmentName], floor: int) -> list[SegmentName]:
 
 
 def open_segments(path: PartitionPath, floor: int) -> list[OpenedSegment]:
-    """Open the segments that hold anything at or behind *floor*.
+    """Open the segments that cover anything at or behind *floor*.
 
-    One deleted meanwhile has been filed.
+    One deleted meanwhile has been filed. Few are held open: all of them only where few are left.
     """
     segments = path.segments()
-    opened = []
+    lasts = {segment.epoch: segment for segment in segments}
+    opened: list[OpenedSegment] = []
     for segment in needed(segments, floor):
-        last = max(s.first for s in segments if s.epoch == segment.epoch) == segment.first
+        is_last = lasts[segment.epoch] == segment
         with contextlib.suppress(FileNotFoundError):
-            opened.append(open_segment(path, segment, is_last=last))
+            one = open_segment(path, segment, is_last=is_last, held=len(opened) < HELD_MAX)
+            end = headers_end(one.data) if is_last and floor > 0 else None
+            if end is None or end > floor:
+                opened.append(one)
     return opened
 
 
-def open_segment(path: PartitionPath, segment: SegmentName, *, is_last: bool) -> OpenedSegment:
+def open_segment(
+    path: PartitionPath, segment: SegmentName, *, is_last: bool, held: bool = True
+) -> OpenedSegment:
     """Open one segment; *is_last* where its epoch has none behind it. Raises FileNotFoundError."""
     file = path.path_of(segment)
-    return OpenedSegment(path.generation, segment, file, FileView(file), is_last)
+    return OpenedSegment(path.generation, segment, file, FileView(file, held=held), is_last)
 
 
 def frames_of(segment: OpenedSegment, findings: list[Finding]) -> Iterator[PlacedFrame]:
@@ -92,6 +108,30 @@ def _note(segment: OpenedSegment, damage: Damage, findings: list[Finding]) -> No
     )
 
 
+def _in_order(segments: Sequence[OpenedSegment], findings: list[Finding]) -> Iterator[PlacedFrame]:
+    """All frames by their first offset. A segment is not read before its turn comes: of many, few
+    have a frame in memory at a time.
+    """
+    waiting = sorted(segments, key=lambda segment: (segment.name.first, segment.name), reverse=True)
+    current: list[tuple[int, SegmentName, int, PlacedFrame, Iterator[PlacedFrame]]] = []
+    begun = 0
+    while waiting or current:
+        while waiting and (not current or waiting[-1].name.first <= current[0][0]):
+            stream = frames_of(waiting.pop(), findings)
+            begun += 1
+            if (first := next(stream, None)) is not None:
+                heapq.heappush(current, (first.first, first.segment, begun, first, stream))
+        if not current:
+            return
+        _, _, number, placed, stream = current[0]
+        yield placed
+        if (following := next(stream, None)) is None:
+            heapq.heappop(current)
+        else:
+            entry = (following.first, following.segment, number, following, stream)
+            heapq.heapreplace(current, entry)
+
+
 def clusters(
     segments: Sequence[OpenedSegment], floor: int, findings: list[Finding]
 ) -> Iterator[list[PlacedFrame]]:
@@ -99,10 +139,9 @@ def clusters(
 
     Frames that cover nothing (an epoch's opening) are left out.
     """
-    streams = [frames_of(segment, findings) for segment in segments]
     cluster: list[PlacedFrame] = []
     reach = -1
-    for placed in heapq.merge(*streams, key=lambda frame: (frame.first, frame.segment)):
+    for placed in _in_order(segments, findings):
         if placed.next <= floor or placed.next == placed.first:
             continue
         if cluster and placed.first >= reach:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from streambackup.errors import StoreError
 from streambackup.journal.file_view import FileView
 
 
@@ -43,6 +44,19 @@ def test_what_is_appended_later_is_not_seen_and_a_deleted_file_is_still_read(
 def test_a_file_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FileView(tmp_path / "missing")
+
+
+def test_one_that_is_not_held_takes_no_descriptor_and_says_when_it_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"frame")
+    before = len(os.listdir("/proc/self/fd"))
+    view = FileView(path, held=False)
+
+    assert (len(view), view[1:3]) == (5, b"ra")
+    assert len(os.listdir("/proc/self/fd")) == before
+    path.unlink()
+    with pytest.raises(StoreError, match="deleted while it was read"):
+        view[:1]
 
 
 def test_a_view_gives_its_descriptor_back(tmp_path: Path) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from streambackup.domain.entry import Entry
 from streambackup.errors import NoSpaceError, StoreError
+from streambackup.journal.cover import Cover
 from streambackup.journal.frame import FrameKind
+from streambackup.journal.owner import PartitionOwner
 from streambackup.journal.payload import Blobs, encode_payload
+from streambackup.journal.union import HELD_MAX
+from streambackup.runtime.disk import Disk
 from streambackup.testing.events import ACCOUNT, TIME_MS, PartitionLog, put
 from streambackup.testing.lossy_disk import LossyDisk
 from streambackup.testing.partition_store import PartitionStore
@@ -83,25 +91,6 @@ def test_a_segment_stays_once_it_was_given_a_frame(
     assert (owner.segment, owner.segment_bytes) == (None, 0)
 
 
-def test_a_frame_whose_sync_found_no_space_can_be_taken_over(
-    tmp_path: Path, log: PartitionLog
-) -> None:
-    root = tmp_path / "store"
-    PartitionStore(root)
-    disk = LossyDisk(root, full_at_sync=1)
-    store = PartitionStore(root, disk)
-    with pytest.raises(NoSpaceError):
-        store.append(store.own(), log.records[:1])
-    disk.make_space()
-
-    successor = store.own()
-    store.journal(successor, log.records)
-    disk.crash(0)
-
-    assert successor.position == 3
-    assert offsets_read(store) == [0, 1, 2]
-
-
 def test_an_epoch_without_space_keeps_what_it_journalled_without_moving_on(
     tmp_path: Path, log: PartitionLog
 ) -> None:
@@ -145,3 +134,63 @@ def test_what_a_sync_failed_for_is_not_taken_over(
     store.journal(successor, log.records)
     disk.crash(0)
     assert sorted(offsets_read(store)) == [0, 1, 2]
+
+
+def epochs(store: PartitionStore, count: int) -> PartitionLog:
+    """An epoch for each of so many records: a service that was started often."""
+    log = PartitionLog([put("m", n, time_ms=TIME_MS + 1_000 * n) for n in range(1, count + 1)])
+    cover = Cover()
+    for number, record in enumerate(log.records, 1):
+        owner = PartitionOwner(store.path, Disk(), store.identity, number, cover)
+        store.append(owner, [record])
+        owner.seal()
+        cover = Cover(owner.position, owner.last)
+    return log
+
+
+@contextlib.contextmanager
+def few_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2 * HELD_MAX, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_however_many_epochs_there_are_few_files_are_open(tmp_path: Path) -> None:
+    """Those that a taker-over need not look at, and those that nothing is filed of."""
+    store = PartitionStore(tmp_path)
+    count = 3 * HELD_MAX
+    epochs(store, count)
+    with few_descriptors():
+        owner = store.own()
+        unfiled = offsets_read(store)
+        filed = store.file(owner)
+
+    assert (owner.position, owner.epoch.number) == (count, count + 1)
+    assert unfiled == list(range(count))
+    assert filed.records == count
+
+
+class Watched(Disk):
+    """A disk that remembers which files it synced."""
+
+    def __init__(self) -> None:
+        self.synced: list[Path] = []
+
+    def sync_file(self, path: Path) -> None:
+        self.synced.append(path)
+        super().sync_file(path)
+
+
+def test_what_an_owner_before_made_durable_is_not_synced_again(tmp_path: Path) -> None:
+    store = PartitionStore(tmp_path)
+    epochs(store, 10)
+    disk = Watched()
+
+    PartitionStore(tmp_path, disk).own()
+
+    newest = store.path.path_of(store.path.segments()[-1])
+    assert [path for path in disk.synced if path.suffix == ".journal"] == [newest]
