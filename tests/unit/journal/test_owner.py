@@ -151,8 +151,8 @@ def epochs(store: PartitionStore, count: int) -> PartitionLog:
 @contextlib.contextmanager
 def few_descriptors() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(map(int, os.listdir("/proc/self/fd")))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2 * HELD_MAX, hard))
+    open_now = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 2 * HELD_MAX, hard))
     try:
         yield
     finally:
