@@ -46,7 +46,8 @@ _mailbox_from_json = msgspec.json.Decoder(MailboxEvent).decode
 _blob_from_msgpack = msgspec.msgpack.Decoder(BlobEvent).decode
 _blob_from_json = msgspec.json.Decoder(BlobEvent).decode
 _encoder = msgspec.msgpack.Encoder()
-_UNDECODABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+UNDECODABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""All that decoding foreign bytes may raise; the last two are no ``MsgspecError``."""
 
 
 class _Peek(msgspec.Struct):
@@ -82,7 +83,7 @@ def decode_mailbox_event(value: bytes | None) -> MailboxEvent:
         _check_mailbox_event(event)
         if _FLOAT64 in value or _FLOAT32 in value:
             _refuse_non_finite(getattr(event, "state", None))
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise InvalidEventError(_one_line(_reason(value, json, error))) from error
     return event
 
@@ -96,7 +97,7 @@ def decode_kept_event(value: bytes) -> MailboxEvent:
     json = value[:1] == _JSON_OBJECT
     try:
         event: MailboxEvent = _mailbox_from_json(value) if json else _mailbox_from_msgpack(value)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise newer_release(f"an event ({error})") from error
     return event
 
@@ -108,7 +109,7 @@ def decode_blob_event(value: bytes | None) -> BlobEvent:
     try:
         event: BlobEvent = _blob_from_json(value) if json else _blob_from_msgpack(value)
         _check_blob_event(event)
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise InvalidEventError(_one_line(_reason(value, json, error))) from error
     return event
 
@@ -128,7 +129,7 @@ def _reason(value: bytes, json: bool, error: Exception) -> str:
     peek = msgspec.json.decode if json else msgspec.msgpack.decode
     try:
         schema = peek(value, type=_Peek).schema
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    except UNDECODABLE:
         schema = SCHEMA
     if schema > SCHEMA:
         return f"schema {schema} is newer than {SCHEMA}, the newest this release knows"

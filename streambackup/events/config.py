@@ -37,7 +37,7 @@ class Primary(msgspec.Struct, frozen=True):
 
 
 def generations_in(entries: dict[bytes, bytes]) -> list[Generation]:
-    """The generations listed, oldest first. Raises msgspec.MsgspecError for what is none."""
+    """The generations listed, oldest first; ``codec.UNDECODABLE`` is raised for what is none."""
     found = [
         msgspec.json.decode(value, type=Generation)
         for key, value in entries.items()

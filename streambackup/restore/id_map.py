@@ -24,6 +24,7 @@ from pathlib import Path
 import msgspec
 
 from streambackup.errors import StoreError, TargetError
+from streambackup.events.codec import UNDECODABLE
 from streambackup.runtime.disk import Disk
 from streambackup.targets.port import ID_MAP_PREFIX
 from streambackup.targets.staging import owner_to_keep
@@ -107,7 +108,7 @@ class IdMap:
                     self._learn(line)
 
     def _learn(self, line: bytes) -> None:
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(*UNDECODABLE):
             told = msgspec.json.decode(line, type=IdMapLine)
             if (told.account, told.into) == (self._account, self._into):
                 self._names[told.key] = told.name

@@ -79,7 +79,7 @@ class AuditLog:
         """Run the body as *command*; its first line is durable before the body begins.
 
         Raises:
-            StoreError: the log cannot be written; the body has not begun.
+            StoreError: the log cannot be written; its message tells whether the body has begun.
         """
         line = AuditLine(
             id=secrets.token_hex(8),
@@ -92,16 +92,19 @@ class AuditLog:
             outcome="begun",
         )
         audited = Audited(concerned)
-        self._append(line, audited.concerned)
+        self._append(line, audited.concerned, so="nothing is shown")
         try:
             yield audited
         except BaseException as error:
-            ended = msgspec.structs.replace(line, outcome=_failure(error))
-            self._append(ended, audited.concerned)
+            self._append_end(line, _failure(error), audited.concerned)
             raise
-        self._append(msgspec.structs.replace(line, outcome=audited.outcome), audited.concerned)
+        self._append_end(line, audited.outcome, audited.concerned)
 
-    def _append(self, line: AuditLine, concerned: Concerned) -> None:
+    def _append_end(self, line: AuditLine, outcome: str, concerned: Concerned) -> None:
+        ended = msgspec.structs.replace(line, outcome=outcome)
+        self._append(ended, concerned, so="it does not say how this ended")
+
+    def _append(self, line: AuditLine, concerned: Concerned, *, so: str) -> None:
         complete = msgspec.structs.replace(
             line,
             when=format_instant(self._clock.now_ms()),
@@ -121,7 +124,7 @@ class AuditLog:
                 self._disk.sync_directory(self._path.parent)
         except (StoreError, FileNotFoundError) as error:
             raise StoreError(
-                f"the audit log {self._path} cannot be written, so nothing is shown",
+                f"the audit log {self._path} cannot be written, so {so}",
                 hint="Set store.audit_path to a file that can be, for a copy that is read-only.",
             ) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import aiohttp
 import msgspec
 
+from streambackup.events.codec import UNDECODABLE
 from streambackup.service.endpoints import Address
 from streambackup.service.status import BUS_PATIENCE_S, Status
 
@@ -26,6 +27,6 @@ async def ask_service(address: Address, store: str) -> Status | None:
             session.get(f"http://{host}:{address.port}/status") as response,
         ):
             status = msgspec.json.decode(await response.read(), type=Status)
-    except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError):
+    except (aiohttp.ClientError, TimeoutError, *UNDECODABLE):
         return None
     return status if status.store == store else None

@@ -4,13 +4,14 @@ and refusing those that would lose data.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 
 import msgspec
 
 from streambackup.bus.port import Bus, Outgoing, TopicDescription, TopicPartition, TopicSpec
 from streambackup.errors import InvalidEventError, StoreError, TopicError
-from streambackup.events.codec import decode_mailbox_event, encode_event
+from streambackup.events.codec import UNDECODABLE, decode_mailbox_event, encode_event
 from streambackup.events.config import (
     CONFIG_TOPIC,
     PRIMARY_KEY,
@@ -80,13 +81,11 @@ async def _begun(bus: Bus) -> str | None:
     """The generation id that an interrupted creation has written already."""
     for tp, bounds in (await bus.bounds([TRANSACTIONS])).items():
         if bounds.begin == 0 < bounds.end:
-            records = await bus.read(tp, 0, records_max=1)
-            try:
-                event = decode_mailbox_event(records[0].value)
-            except InvalidEventError:
-                continue
-            if isinstance(event, Marker) and event.kind is MarkerKind.GENERATION_BEGIN:
-                return event.generation
+            for record in await bus.read(tp, 0, records_max=1):
+                with contextlib.suppress(InvalidEventError):
+                    event = decode_mailbox_event(record.value)
+                    if isinstance(event, Marker) and event.kind is MarkerKind.GENERATION_BEGIN:
+                        return event.generation
     return None
 
 
@@ -116,7 +115,7 @@ async def find_generation(bus: Bus) -> Generation | None:
         return None
     try:
         listed = generations_in(await bus.latest(CONFIG_TOPIC))
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise TopicError(f"{CONFIG_TOPIC} holds an entry that is no generation: {error}") from error
     return next((found for found in reversed(listed) if found.state == "open"), None)
 
@@ -157,24 +156,48 @@ async def describe_topics(bus: Bus, generation: Generation) -> list[TopicDescrip
 async def claim_primary(bus: Bus, store: str) -> None:
     """Note *store* as the primary where none is named.
 
+    Of stores that do so at the same time, the first in the topic is. The topic keeps the last entry
+    for ever, so whoever comes too late repeats the first.
+
     Raises:
-        StoreError: another store is.
+        StoreError: another store is. TopicError: the config topic holds what is no primary.
     """
-    entry = (await bus.latest(CONFIG_TOPIC)).get(PRIMARY_KEY)
-    if entry is None:
-        producer = await bus.producer()
-        try:
-            primary = msgspec.json.encode(Primary(store))
-            await producer.publish([Outgoing(CONFIG_TOPIC, PRIMARY_KEY, primary)])
-        finally:
-            await producer.close()
-        return
-    primary_store = msgspec.json.decode(entry, type=Primary).store
+    primary_store = await _first_primary(bus)
+    if primary_store is None:
+        await _name_primary(bus, store)
+        primary_store = await _first_primary(bus)
+        if primary_store is not None and primary_store != store:
+            await _name_primary(bus, primary_store)
     if primary_store != store:
         raise StoreError(
             f"these topics belong to store {primary_store}, this is store {store}",
             hint="Use the backup path they belong to, or topics of this store's own.",
         )
+
+
+async def _first_primary(bus: Bus) -> str | None:
+    """The store that was named first since none was."""
+    partition = TopicPartition(CONFIG_TOPIC, 0)
+    begin, end = (await bus.bounds([CONFIG_TOPIC]))[partition]
+    found: bytes | None = None
+    for record in await bus.read(partition, begin, records_max=end - begin):
+        if record.key == PRIMARY_KEY:
+            found = found or record.value if record.value else None
+    if found is None:
+        return None
+    try:
+        return msgspec.json.decode(found, type=Primary).store
+    except UNDECODABLE as error:
+        raise TopicError(f"{CONFIG_TOPIC} holds an entry that is no primary: {error}") from error
+
+
+async def _name_primary(bus: Bus, store: str) -> None:
+    producer = await bus.producer()
+    try:
+        primary = msgspec.json.encode(Primary(store))
+        await producer.publish([Outgoing(CONFIG_TOPIC, PRIMARY_KEY, primary)])
+    finally:
+        await producer.close()
 
 
 def life_of(generation: Generation) -> Life:

@@ -19,7 +19,12 @@ from streambackup.domain.instant import parse_instant
 from streambackup.domain.transaction import Position
 from streambackup.errors import InvalidEventError, UsageError
 from streambackup.events.blob import BLOB_BYTES_MAX
-from streambackup.events.codec import check_typed_state, decode_mailbox_event, encode_event
+from streambackup.events.codec import (
+    UNDECODABLE,
+    check_typed_state,
+    decode_mailbox_event,
+    encode_event,
+)
 from streambackup.events.mailbox import (
     SCHEMA,
     AccountDelete,
@@ -69,7 +74,7 @@ def read_line(line: bytes, *, folder: Path, now_ms: int) -> Observation | OwnEve
         raise InvalidEventError(f"the line has more than {LINE_BYTES_MAX} bytes")
     try:
         fields = msgspec.json.decode(line, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise InvalidEventError(f"not a JSON object: {error}") from error
     try:
         if "source" in fields:

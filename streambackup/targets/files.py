@@ -24,9 +24,16 @@ import msgspec
 
 from streambackup.domain.entry import ItemType
 from streambackup.errors import TargetError
+from streambackup.events.codec import UNDECODABLE
 from streambackup.runtime.disk import DIRECTORY_MODE, Disk
 from streambackup.targets.fields import left_out
-from streambackup.targets.names import item_name, safe_name, same_on_some_system, twin_name
+from streambackup.targets.names import (
+    item_name,
+    safe_name,
+    same_on_some_system,
+    stays_inside,
+    twin_name,
+)
 from streambackup.targets.port import FolderPath, Placed, ReadBack, RestoredItem
 from streambackup.targets.staging import (
     Staging,
@@ -86,7 +93,8 @@ class FilesTarget:
             return made
 
     def holds(self, name: str) -> bool:
-        return (self._root / name).is_file()
+        with target_errors(self._root):
+            return stays_inside(name) and (self._root / name).is_file()
 
     def put(self, item: RestoredItem) -> Placed:
         with target_errors(self._root):
@@ -105,6 +113,8 @@ class FilesTarget:
                 shutil.rmtree(self._aside)
 
     def read(self, name: str) -> ReadBack:
+        if not self.holds(name):
+            raise TargetError(f"{name} is not in {self._root}")
         path = self._root / name
         beside = path.with_name(path.name + _STATE)
         with target_errors(path):
@@ -188,5 +198,5 @@ def _files_of(item: RestoredItem, number: int) -> dict[str, bytes]:
 def _state_in(path: Path) -> dict[str, Any]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=StateFile).state
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise TargetError(f"{path} is not what was written there: {error}") from error

@@ -24,6 +24,7 @@ from streambackup.domain.modified_utf7 import encode_modified_utf7
 from streambackup.errors import ItemRefusedError, TargetError
 from streambackup.runtime.disk import Disk
 from streambackup.targets.fields import left_out
+from streambackup.targets.names import stays_inside
 from streambackup.targets.port import ID_MAP_PREFIX, FolderPath, Placed, ReadBack, RestoredItem
 from streambackup.targets.staging import (
     Staging,
@@ -88,6 +89,8 @@ class MaildirTarget:
             return made
 
     def holds(self, name: str) -> bool:
+        if not stays_inside(name):
+            return False
         if name.endswith("/"):
             return (self._root / name / "cur").is_dir()
         with target_errors(self._root):

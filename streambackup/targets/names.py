@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from pathlib import PurePosixPath
 
 from streambackup.domain.entry import ItemType
 from streambackup.domain.instant import format_instant
@@ -96,3 +97,9 @@ def _hash(text: str, digits: int) -> str:
 
 def _cut(text: str, bytes_max: int) -> str:
     return text.encode()[:bytes_max].decode("utf-8", "ignore")
+
+
+def stays_inside(name: str) -> bool:
+    """Whether *name*, which anybody may have written into an id map, leads out of no root."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts

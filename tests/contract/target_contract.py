@@ -85,6 +85,24 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 class TargetContract:
+    @pytest.mark.parametrize(
+        "name", ["../outside", "cur/../../outside", "{root}/../outside", "../"]
+    )
+    def test_a_name_that_leads_out_of_the_root_is_nothing_it_holds(
+        self, open_target: OpenTarget, tmp_path: Path, name: str
+    ) -> None:
+        """Names come out of a file that whoever owns the place may write."""
+        target = open_target()
+        bring_back(target, restored())
+        for directory in [tmp_path, *tmp_path.rglob("*/")]:
+            (directory / "outside").touch()
+            (directory / "cur").mkdir(exist_ok=True)
+
+        told = name.format(root=tmp_path)
+        assert not target.holds(told)
+        with pytest.raises(TargetError):
+            target.read(told)
+
     def test_an_item_comes_back_as_it_was(self, open_target: OpenTarget) -> None:
         target = open_target()
         (placed,) = bring_back(target, restored())

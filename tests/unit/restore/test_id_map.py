@@ -84,7 +84,7 @@ def test_a_line_cut_short_names_nothing_and_spoils_nothing(tmp_path: Path, cut: 
 
 def test_a_line_that_is_none_is_passed_over(tmp_path: Path) -> None:
     path = id_map_path(tmp_path, "5f1e")
-    path.write_bytes(b"\n{}\n[1]\n\xff\n")
+    path.write_bytes(b'\n{}\n[1]\n\xff\n{"account":"\xff"}\n' + b"[" * 9_999 + b"\n")
     add(open_map(tmp_path), "a")
     assert known(open_map(tmp_path), "a") == ["name a"]
 

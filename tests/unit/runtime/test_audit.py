@@ -129,3 +129,20 @@ def test_nothing_is_shown_when_it_cannot_be_written(tmp_path: Path) -> None:
     assert not shown
     assert caught.value.hint is not None
     assert "store.audit_path" in caught.value.hint
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_where_only_the_end_cannot_be_written_it_does_not_say_that_nothing_was_shown(
+    tmp_path: Path, failing: bool
+) -> None:
+    path = tmp_path / "audit" / "audit.jsonl"
+    path.parent.mkdir()
+    recorded = audit_log(path).recorded("item cat", {}, Concerned(["a"]))
+    recorded.__enter__()
+    path.unlink()
+    path.mkdir()
+    error = TargetError("the disk is gone") if failing else None
+    with pytest.raises(StoreError, match="does not say how this ended") as caught:
+        recorded.__exit__(type(error) if error else None, error, None)
+
+    assert "nothing is shown" not in caught.value.message

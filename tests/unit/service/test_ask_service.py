@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
 
 from streambackup.runtime.metrics import Metrics
 from streambackup.service.ask_service import ask_service
@@ -58,6 +59,22 @@ async def test_what_is_not_known_without_the_bus_is_told_as_that(address: Addres
 
 async def test_the_service_of_another_store_is_no_answer(address: Address) -> None:
     assert await ask_service(address, "s2") is None
+
+
+async def test_bytes_that_are_no_text_are_no_answer() -> None:
+    async def garbage(_request: web.Request) -> web.Response:
+        return web.Response(body=b'{"store":"\xff"}')
+
+    application = web.Application()
+    application.add_routes([web.get("/status", garbage)])
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        assert await ask_service(Address(host, port), "s1") is None
+    finally:
+        await runner.cleanup()
 
 
 async def test_nobody_is_no_answer(address: Address) -> None:
