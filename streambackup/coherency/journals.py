@@ -51,6 +51,7 @@ def _check_partition(
     path: PartitionPath, segments: Iterable[OpenedSegment], *, filed: bool
 ) -> Iterator[Finding]:
     findings: list[Finding] = []
+    filed_to = farthest_mark(path).filed_to if filed else 0
     reach: list[tuple[int, int]] = []
     for segment in segments:
         end = 0
@@ -60,7 +61,7 @@ def _check_partition(
             if placed.frame.kind is FrameKind.BLOBS:
                 given_up = decode_payload(placed.frame.payload, Blobs).given_up
                 findings += _abandoned(given_up, path.root, segment.path)
-        if filed and end > farthest_mark(path).filed_to:
+        if filed and end > filed_to:
             findings.append(
                 Finding(
                     finding=FindingClass.UNFILED_SEGMENT,
@@ -70,6 +71,7 @@ def _check_partition(
             )
     findings += _holes(path, reach, farthest_mark(path).filed_to if filed else 0)
     findings += _marks(path)
+    findings += _moved_aside(path)
     for file in partition_logs(path):
         findings += [note_unreadable(line, file) for line in unreadable_lines(file)]
     yield from findings
@@ -124,6 +126,16 @@ def _holes(path: PartitionPath, reach: list[tuple[int, int]], floor: int) -> Ite
                 "or replay the topic.",
             )
         at = max(at, next_)
+
+
+def _moved_aside(path: PartitionPath) -> Iterator[Finding]:
+    for segment in path.quarantine.segments():
+        yield Finding(
+            finding=FindingClass.DAMAGED_FRAME,
+            what="the segment was damaged, and moved aside when it was due to be deleted",
+            path=str(path.quarantine.path_of(segment)),
+            cure="What could be read of it is filed. Delete it when nobody needs the rest.",
+        )
 
 
 def _marks(path: PartitionPath) -> Iterator[Finding]:

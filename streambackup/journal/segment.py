@@ -61,6 +61,11 @@ class PartitionPath(NamedTuple):
     def directory(self) -> Path:
         return self.root / "journal" / self.generation / self.topic / str(self.partition)
 
+    @property
+    def quarantine(self) -> PartitionPath:
+        """Where its damaged segments are moved, under the names they had."""
+        return self._replace(root=self.root / "quarantine")
+
     def position(self, offset: int) -> Position:
         return Position(self.generation, self.partition, offset)
 

@@ -1,5 +1,5 @@
 """Retiring: segments that were filed long enough ago are deleted;
-from then on the account logs are the record.
+from then on the account logs are the record. Damaged ones are moved aside.
 """
 
 from __future__ import annotations
@@ -7,9 +7,14 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import structlog
+
+from streambackup.domain.finding import Finding
 from streambackup.journal.segment import EpochName, PartitionPath, SegmentName
 from streambackup.journal.union import frames_of, open_segment
 from streambackup.runtime.disk import Disk
+
+log = structlog.get_logger()
 
 
 class Retiring:
@@ -25,11 +30,15 @@ class Retiring:
         self._filed_since_ms: dict[SegmentName, int] = {}
 
     def retire(self, filed_to: int, now_ms: int, retention_ms: int) -> list[Path]:
-        """Delete the segments whose last frame a mark has covered for *retention_ms*.
+        """Delete the segments whose last frame a mark has covered for *retention_ms*, and move
+        aside the damaged among them: more may be in their bytes than could be filed.
 
         Returns their paths.
+
+        Raises:
+            StoreError: the disk failed.
         """
-        deleted = []
+        gone = []
         self._note_ends(filed_to)
         for segment, end in sorted(self._ends.items()):
             if end > filed_to:
@@ -38,10 +47,29 @@ class Retiring:
             if now_ms - since >= retention_ms:
                 file = self._path.path_of(segment)
                 with contextlib.suppress(FileNotFoundError):  # Another owner was there first.
-                    self._disk.unlink(file)
-                    deleted.append(file)
+                    if self._is_damaged(segment):
+                        self._move_aside(segment)
+                    else:
+                        self._disk.unlink(file)
+                    gone.append(file)
                 del self._ends[segment], self._filed_since_ms[segment]
-        return deleted
+        return gone
+
+    def _is_damaged(self, segment: SegmentName) -> bool:
+        """Whether it holds other bytes than frames, the end of an unfinished append apart."""
+        names = self._path.segments()
+        is_last = not any(n.epoch == segment.epoch and n.first > segment.first for n in names)
+        findings: list[Finding] = []
+        for _ in frames_of(open_segment(self._path, segment, is_last=is_last), findings):
+            pass
+        return any(found.is_fault for found in findings)
+
+    def _move_aside(self, segment: SegmentName) -> None:
+        source, aside = self._path.path_of(segment), self._path.quarantine
+        log.error("damaged_segment", path=str(source), moved_to=str(aside.directory))
+        self._disk.secure_directories(aside.directory, self._path.root)
+        self._disk.rename(source, aside.path_of(segment))
+        self._disk.sync_directory(aside.directory)
 
     def _note_ends(self, filed_to: int) -> None:
         """Where segments end: at the next one of their epoch, or for another epoch's last, at its

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from streambackup.coherency.check import check_store
 from streambackup.domain.entry import ItemType
+from streambackup.domain.finding import FindingClass
 from streambackup.errors import NoSpaceError
 from streambackup.journal.mark import farthest_mark, mark_files
 from streambackup.journal.owner import PartitionOwner
@@ -203,3 +205,62 @@ def test_the_open_segment_stays_whoever_shares_the_number(
 
     assert retiring.retire(2, 20, 10) == [other]
     assert len(store.path.segments()) == 1
+
+
+def test_a_damaged_segment_is_moved_aside_and_reported_as_long_as_it_is_there(
+    store: PartitionStore, log: PartitionLog
+) -> None:
+    owner = store.own()
+    store.journal(owner, log.records, cuts=range(1, 8))
+    (name,) = store.path.segments()
+    segment = store.path.path_of(name)
+    damaged = bytearray(segment.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    segment.write_bytes(damaged)
+    store.file(owner)
+    successor = store.own()
+    Retiring(store.path, store.disk, successor.epoch).retire(store.filed_to, 0, 0)
+    (aside,) = store.root.glob("quarantine/journal/*/*/*/*")
+
+    assert store.path.segments() == []
+    assert (aside.name, aside.read_bytes()) == (segment.name, bytes(damaged))
+    assert aside.relative_to(store.root / "quarantine") == segment.relative_to(store.root)
+    reported = [(f.finding, f.path) for f in check_store(store.root).faults]
+    assert (FindingClass.DAMAGED_FRAME, str(aside)) in reported
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_power_cut_takes_no_segment_that_is_moved_aside(
+    tmp_path: Path, log: PartitionLog, seed: int
+) -> None:
+    root = tmp_path / "store"
+    store = PartitionStore(root)
+    owner = store.own()
+    store.journal(owner, log.records, cuts=range(1, 8))
+    (name,) = store.path.segments()
+    segment = store.path.path_of(name)
+    damaged = bytearray(segment.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    segment.write_bytes(damaged)
+    store.file(owner)
+    disk = LossyDisk(root, dies_at=seed)
+    retiring = Retiring(store.path, disk, store.own().epoch)
+    with contextlib.suppress(PowerCutError):
+        retiring.retire(store.filed_to, 0, 0)
+    disk.crash(seed)
+
+    kept = [p.read_bytes() for p in (segment, store.path.quarantine.path_of(name)) if p.exists()]
+    assert bytes(damaged) in kept
+
+
+def test_a_torn_tail_does_not_keep_a_segment(store: PartitionStore, log: PartitionLog) -> None:
+    owner = store.own()
+    store.journal(owner, log.records)
+    (name,) = store.path.segments()
+    with store.path.path_of(name).open("ab") as file:
+        file.write(b"SBF1 of an append that did not finish")
+    store.file(owner)
+    retiring = Retiring(store.path, store.disk, store.own().epoch)
+
+    assert retiring.retire(store.filed_to, 0, 0) == [store.path.path_of(name)]
+    assert not (store.root / "quarantine").exists()
