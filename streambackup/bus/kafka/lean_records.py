@@ -1,13 +1,15 @@
 """Records as aiokafka's parser makes them, which have all that the port asks for.
 
-aiokafka copies each into an object of eleven fields before it hands it out; that copy is a third of
-what reading costs, and most of a record's memory. It offers no other way, so its class is replaced
-by one that leaves the copy out. The contract suite of the bus tells when a release of aiokafka no
-longer works like this.
+aiokafka copies each into an object of eleven fields before it hands it out, and takes them one by
+one; that is 4 tenths of what reading costs, and the copy most of a record's memory. It offers no
+other way, so its classes are replaced by some that leave that out. The contract suite of the bus
+tells when a release of aiokafka no longer works like this.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -23,7 +25,25 @@ class LeanRecords(fetcher.PartitionRecords):
         del tp
         return record  # type: ignore[no-any-return]
 
+    def __iter__(self) -> Iterator[Record]:
+        return self._records_iterator or iter(())
+
+
+class LeanResult(fetcher.FetchResult):
+    """One answer for one partition, until all of its records are taken."""
+
+    def getall(self, max_records: int | None = None) -> list[Record]:
+        wanted = self.check_assignment(self._topic_partition)  # type: ignore[no-untyped-call]
+        if not wanted or self._partition_records is None:
+            return []
+        taken = list(islice(self._partition_records, max_records))
+        self._update_position()  # type: ignore[no-untyped-call]
+        if len(taken) != max_records:
+            self._partition_records = None
+        return taken
+
 
 def hand_out_lean_records() -> None:
     """Make every consumer of this process hand out records uncopied."""
     fetcher.PartitionRecords = LeanRecords  # type: ignore[misc]
+    fetcher.FetchResult = LeanResult  # type: ignore[misc]
