@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from streambackup.bus.local_consumer import Found
 from streambackup.bus.port import Record, TopicPartition
 from streambackup.realtime.account_worker import AccountWorker, SegmentSettings
 from streambackup.realtime.stream_worker import Outcome, Turn
@@ -30,7 +31,7 @@ class LookedAtBus(MemoryBus):
         self.looks = 0
         self.look: Callable[[], None] = lambda: None
 
-    async def _look(self, wanted: Mapping[TopicPartition, int], records_max: int) -> object:
+    async def _look(self, wanted: Mapping[TopicPartition, int], records_max: int) -> Found:
         self.looks += 1
         self.look()
         return await super()._look(wanted, records_max)
