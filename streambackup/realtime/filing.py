@@ -7,7 +7,7 @@ have already and drop. Runs in a process of its own, because it is as much work 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ import structlog
 
 from streambackup.domain.entry import ItemType
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
-from streambackup.events.mailbox import Put
+from streambackup.events.mailbox import AccountDelete, Delete, Put
 from streambackup.journal.line import clusters_and_holes, lines_of, place
 from streambackup.journal.mark import FiledMark, farthest_mark, mark_files, write_mark
 from streambackup.journal.segment import EpochName, PartitionPath
@@ -30,6 +30,8 @@ from streambackup.runtime.disk import Disk
 
 GATHER_BYTES = 4 * 1024 * 1024
 """Of the journal, before an account's lines are appended: few writes, little memory."""
+
+Describe = Callable[[tuple[str, ...]], None]
 
 log = structlog.get_logger()
 
@@ -109,7 +111,10 @@ class _Filing:
             account = event.account
             assert account is not None
             by_account[account].append(encode_line(element))
-            if type(event) is Put and event.type is ItemType.ACCOUNT:
+            if type(event) is Put:
+                if event.type is ItemType.ACCOUNT:
+                    self._described.add(account)
+            elif type(event) is AccountDelete or (type(event) is Delete and event.item == account):
                 self._described.add(account)
         self._gathered_bytes += sum(len(placed.frame.payload) for placed in cluster)
         if self._gathered_bytes >= GATHER_BYTES:
@@ -143,8 +148,17 @@ class _Filing:
         )
 
 
-def file_partition(request: FilingRequest, disk: Disk) -> Filed:
+def _describe_nothing(accounts: tuple[str, ...]) -> None:
+    pass
+
+
+def file_partition(
+    request: FilingRequest, disk: Disk, describe: Describe = _describe_nothing
+) -> Filed:
     """File everything from the farthest mark to the request's end; durable, and marked, on return.
+
+    Ahead of the mark *describe* is told whose ``account_info`` is stale: behind it nobody would
+    know, if this ended in between.
 
     Raises:
         NoSpaceError: nothing is marked; what was written is written again by the next epoch's
@@ -165,6 +179,7 @@ def file_partition(request: FilingRequest, disk: Disk) -> Filed:
             filing.add_hole(hole)
         filing.add(cluster, floor)
     filed = filing.finish()
+    describe(filed.described)
     mark = msgspec.structs.replace(request.mark, records=before.records + filed.records)
     write_mark(path, request.epoch_name, mark, disk)
     return filed

@@ -99,8 +99,10 @@ def _follow(parent: int) -> None:
 
 
 def file_and_describe(request: FilingRequest) -> Filed:
-    """File a partition, then derive ``account_info`` of the accounts whose own item changed."""
+    """File a partition, and derive ``account_info`` of the accounts whose own item changed."""
     disk = Disk()
-    filed = file_partition(request, disk)
-    write_account_infos(request.root, filed.described, disk)
-    return filed
+
+    def describe(accounts: tuple[str, ...]) -> None:
+        write_account_infos(request.root, accounts, disk)
+
+    return file_partition(request, disk, describe)

@@ -9,12 +9,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from streambackup.domain.entry import ItemType
 from streambackup.errors import StoreError
+from streambackup.events.mailbox import MailboxEvent
 from streambackup.journal.mark import FiledMark
-from streambackup.realtime.filing import FilingRequest
-from streambackup.service.filer import filing_process
+from streambackup.realtime.filing import FilingRequest, file_partition
+from streambackup.runtime.disk import Disk
+from streambackup.service.filer import file_and_describe, filing_process
+from streambackup.testing.events import (
+    ACCOUNT,
+    TIME_MS,
+    PartitionLog,
+    account_delete,
+    delete,
+    put,
+)
+from streambackup.testing.partition_store import PartitionStore
+
+LATER_MS = TIME_MS + 60_000
 
 KILLED_AT_WORK = """
 import os, signal
@@ -103,3 +118,40 @@ async def test_leaving_does_not_wait_for_ever_for_a_filing_that_does_not_end(
     assert multiprocessing.active_children() == []
     with pytest.raises(StoreError, match="the filing process died"):
         await waiting
+
+
+def states_described(root: Path) -> list[bool]:
+    """Of each state of the account's own item, whether it is a deleted one."""
+    (file,) = root.glob("accounts/*/*/account_info")
+    return [state["deleted"] for state in msgspec.json.decode(file.read_bytes())]
+
+
+@pytest.mark.parametrize(
+    "end", [account_delete(2, time_ms=LATER_MS), delete(ACCOUNT, 2, time_ms=LATER_MS)]
+)
+def test_what_ends_an_account_is_described(tmp_path: Path, end: MailboxEvent) -> None:
+    store = PartitionStore(tmp_path)
+    log = PartitionLog([put(ACCOUNT, 1, type=ItemType.ACCOUNT, address="anna@example.org")])
+    owner = store.own()
+    store.journal(owner, log.records)
+    file_and_describe(store.request(owner))
+    assert states_described(tmp_path) == [False]
+    log.add(end)
+    store.journal(owner, log.records)
+    file_and_describe(store.request(owner))
+
+    assert states_described(tmp_path) == [False, True]
+
+
+def test_accounts_are_described_before_the_mark_says_so(tmp_path: Path) -> None:
+    """Killed in between, the next filing describes them."""
+    store = PartitionStore(tmp_path)
+    log = PartitionLog([put(ACCOUNT, 1, type=ItemType.ACCOUNT, address="anna@example.org")])
+    owner = store.own()
+    store.journal(owner, log.records)
+    told: list[tuple[tuple[str, ...], int]] = []
+    request = store.request(owner)
+    file_partition(request, Disk(), lambda accounts: told.append((accounts, store.filed_to)))
+
+    assert told == [((ACCOUNT,), 0)]
+    assert store.filed_to == 1
