@@ -78,8 +78,8 @@ class Messages:
     def look(
         self, notebook: Notebook, opened: OpenFolders, files: Sequence[Names], *, listed: bool
     ) -> tuple[list[Observation], list[str]]:
-        """What is new of *files*, and the keys of those that are not there, or went or changed
-        while they were read.
+        """What is new of *files*, and the keys of those that are not there, that went or changed
+        while they were read, or that cannot be read.
 
         A message may have two names for a while: one that was just *listed* does not take the place
         of the one remembered as long as that is there too.
@@ -88,10 +88,10 @@ class Messages:
         found, absent = [], []
         for file in files:
             there = self._find(opened, file, notebook.message(file.key))
-            if isinstance(there, _Found):
-                found.append(there)
-            elif there is None:
+            if there is None:
                 absent.append(file.key)
+            else:
+                found.append(there)
         if listed:
             found = self._first_of_each(notebook, opened, found)
         readings, unread = self._read(notebook, found)
@@ -161,20 +161,18 @@ class Messages:
         self._complain(at.path, None)
         return parse_keywords(data)
 
-    def _find(
-        self, opened: OpenFolders, file: Names, known: Message | None
-    ) -> _Found | UnknownError | None:
-        """The first of its names that is there."""
+    def _find(self, opened: OpenFolders, file: Names, known: Message | None) -> _Found | None:
+        """The first of its names that is there, or None if that cannot be told now."""
         names = file.names if known is None else (*file.names, known.name)
         for name in dict.fromkeys(names):
             path = self._path(file.folder, name)
             try:
                 at, there = opened.at(file.folder, name), opened.stat(file.folder, name)
-            except UnknownError as error:
-                return error
+            except UnknownError:
+                return None
             except OSError as error:
                 self._complain(path, str(error.strerror))
-                return UnknownError()
+                return None
             if at is None or there is None:
                 self._complain(path, None)
                 continue
@@ -205,7 +203,7 @@ class Messages:
     def _read(
         self, notebook: Notebook, found: Sequence[_Found]
     ) -> tuple[dict[str, Reading], list[str]]:
-        """Read what is new or no longer as it was read; also the keys of what went meanwhile."""
+        """Read what is new or no longer as it was read; also the keys of what was not."""
         changed = []
         for there in found:
             message = notebook.message(there.key)
@@ -217,6 +215,7 @@ class Messages:
         for there, reading in zip(changed, read, strict=True):
             if isinstance(reading, OSError):
                 self._complain(there.at.path, str(reading.strerror))
+                unread.append(there.key)
                 continue
             self._complain(there.at.path, None)
             if reading is None:

@@ -90,8 +90,8 @@ class MaildirSource:
                     if account in unlisted:
                         self._forget_complaints(account)
                         batches = tree.list_all(memory)
-                    elif account in events:
-                        batches = tree.changes(memory, events[account])
+                    elif account in events or tree.looks_again:
+                        batches = tree.changes(memory, events.get(account, ()))
                     else:
                         continue
                     try:
@@ -101,7 +101,8 @@ class MaildirSource:
                     except TreeAwayError as error:
                         watcher.forget(account)
                         self._lost(account, error)
-                events, overflowed = await self._next_events(watcher)
+                looks_again = any(tree.looks_again for tree in trees.values())
+                events, overflowed = await self._next_events(watcher, looks_again=looks_again)
                 unlisted = set(trees) if overflowed else set(self._away)
         finally:
             watcher.close()
@@ -123,12 +124,15 @@ class MaildirSource:
             for account, path in self._paths.items()
         }
 
-    async def _next_events(self, watcher: Watcher) -> tuple[dict[str, list[Event]], bool]:
+    async def _next_events(
+        self, watcher: Watcher, *, looks_again: bool
+    ) -> tuple[dict[str, list[Event]], bool]:
         """What happened, by account, and whether that is not all; waits for something to happen,
-        but not longer than until trees that are away are to be looked for.
+        but not longer than until trees that are away, or what could not be read, are to be looked
+        for.
         """
         if not watcher.has_events:
-            await self._wait(watcher)
+            await self._wait(watcher, limited=looks_again or bool(self._away))
         await asyncio.to_thread(watcher.pull)
         if watcher.half_of_a_move():
             await asyncio.sleep(HALF_A_MOVE_S)
@@ -140,12 +144,12 @@ class MaildirSource:
             events[event.place.account].append(event)
         return events, overflowed
 
-    async def _wait(self, watcher: Watcher) -> None:
+    async def _wait(self, watcher: Watcher, *, limited: bool) -> None:
         happened = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_reader(watcher.fileno(), happened.set)
         try:
-            async with asyncio.timeout(self._look_again_s if self._away else None):
+            async with asyncio.timeout(self._look_again_s if limited else None):
                 await happened.wait()
         except TimeoutError:
             return

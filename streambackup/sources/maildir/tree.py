@@ -74,6 +74,11 @@ class Tree:
         self._without_keywords: set[str] = set()
         self._again: dict[str, _Touched] = {}
 
+    @property
+    def looks_again(self) -> bool:
+        """Whether something could not be told, so that ``changes`` has work without an event."""
+        return bool(self._again or self._without_keywords)
+
     def list_all(self, memory: Memory) -> Batches:
         """Every difference between the tree and *memory*; the tree is watched from here on.
 
@@ -158,9 +163,12 @@ class Tree:
         with self._opened() as listing:
             for names in _batched(self._names_in(listing, folder)):
                 files = [Names(folder, (name,)) for name in names]
+                names_by_key = {file.key: file.names[0] for file in files}
                 notebook = Notebook(memory, self.account)
                 with self._opened() as opened:
-                    observed, _ = self._messages.look(notebook, opened, files, listed=True)
+                    observed, absent = self._messages.look(notebook, opened, files, listed=True)
+                for key in absent:
+                    self._again[key] = _Touched(folder.item, (names_by_key[key],), left=False)
                 self._watcher.pull()
                 yield from self._give(memory, observed)
 
@@ -261,7 +269,7 @@ class Tree:
                 if touched[key].left:
                     gone.append(key)
                 else:
-                    # It should be there. If it is gone, that event is on its way.
+                    # It should be there, readable or not. If it is gone, that event is on its way.
                     self._again[key] = touched[key]
             yield from self._give(memory, observed)
         yield from self._delete(memory, gone)

@@ -116,6 +116,17 @@ class DeafToKeywords(Watcher):
             super()._gather(event)
 
 
+async def test_keywords_that_could_not_be_read_are_asked_for_again_without_a_change(
+    root: Path, state: Path
+) -> None:
+    (root / "dovecot-keywords").symlink_to("elsewhere")
+    deliver(root, "1.host:2,a")
+    async with watching(source_of(root, DeafToKeywords), state) as seen:
+        await seen.until(lambda: count(seen) == 1)
+        written(root / "new-keywords", b"0 Work\n").rename(root / "dovecot-keywords")
+        await seen.until(lambda: states(seen)[0]["tags"] == ["Work"])
+
+
 async def test_keywords_that_could_not_be_read_are_asked_for_again_with_the_next_change(
     root: Path, state: Path
 ) -> None:
