@@ -16,7 +16,7 @@ from streambackup.errors import NoStoreError, UsageError
 from streambackup.metadata.store_config import StoreConfig
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
-from streambackup.service.generations import find_generation
+from streambackup.service.generations import expect_primary, find_generation
 from streambackup.service.settings import Settings
 from streambackup.service.store_home import (
     StoreHome,
@@ -72,9 +72,12 @@ def init(
         )
     disk = Disk()
     if join:
+        asyncio.run(_expect_topics(settings, find_store(settings.store).config))
         home = join_store(settings.store, disk=disk)
     else:
-        home = create_store(settings.store, _wanted(settings, moment_ms, ignore), disk)
+        wanted = _wanted(settings, moment_ms, ignore)
+        asyncio.run(_expect_topics(settings, wanted))
+        home = create_store(settings.store, wanted, disk)
     done = _describe(home, settings, asyncio.run(_claim_topics(settings, home)))
     write_document(done, _lines(done), as_json=common.json)
 
@@ -90,6 +93,19 @@ def _wanted(settings: Settings, moment_ms: int | None, ignore: list[str] | None)
         moment_ms=fixed.moment_ms if moment_ms is None else moment_ms,
         ignored_attributes=fixed.ignored_attributes if ignore is None else tuple(ignore),
     )
+
+
+async def _expect_topics(settings: Settings, wanted: StoreConfig) -> None:
+    """That the topics, if there are any, are not another store's. The embedded bus lies in the
+    store itself.
+    """
+    if settings.bus.kind == "kafka":
+        bus = open_bus(settings, SystemClock())
+        try:
+            if await find_generation(bus) is not None:
+                await expect_primary(bus, wanted.store)
+        finally:
+            await bus.close()
 
 
 async def _claim_topics(settings: Settings, home: StoreHome) -> str | None:

@@ -168,6 +168,19 @@ async def claim_primary(bus: Bus, store: str) -> None:
         primary_store = await _first_primary(bus)
         if primary_store is not None and primary_store != store:
             await _name_primary(bus, primary_store)
+    _expect_store(primary_store, store)
+
+
+async def expect_primary(bus: Bus, store: str) -> None:
+    """That *store* is the primary or may become it. Nothing is written.
+
+    Raises:
+        StoreError: another store is. TopicError: the config topic holds what is no primary.
+    """
+    _expect_store(await _first_primary(bus) or store, store)
+
+
+def _expect_store(primary_store: str | None, store: str) -> None:
     if primary_store != store:
         raise StoreError(
             f"these topics belong to store {primary_store}, this is store {store}",

@@ -66,9 +66,14 @@ def find_store(settings: StoreSettings) -> StoreHome:
     """The store at ``store.path``, for reading. Nothing is written.
 
     Raises:
-        NoStoreError: there is none. StoreError: it is damaged, or a newer release made it.
+        NoStoreError: there is none; its cure tells whether this node has one that is not there.
+        StoreError: it is damaged, or a newer release made it.
     """
-    return _home(settings, read_store_config(settings.path))
+    try:
+        return _home(settings, read_store_config(settings.path))
+    except NoStoreError:
+        _refuse_without_own(settings)
+        raise
 
 
 def open_store(settings: StoreSettings, *, disk: Disk, clock: Clock) -> StoreHome:
@@ -89,7 +94,9 @@ def open_store(settings: StoreSettings, *, disk: Disk, clock: Clock) -> StoreHom
         raise StoreError(
             f"{home.root} is not the store that this node was set up for: "
             f"its {STORE_FILE} differs from the one in {home.state}",
-            hint="Set store.path to the right directory, or put the original file back.",
+            hint="Set store.path to the right directory; or, where one of "
+            f"{home.root / STORE_FILE} and {home.state / STORE_FILE} was changed, "
+            "copy the other over it.",
         )
     probe(home.root, disk)
     first_run = home.root / FIRST_RUN_FILE
@@ -103,22 +110,16 @@ def create_store(settings: StoreSettings, wanted: StoreConfig, disk: Disk) -> St
     attributes, it finishes what an interrupted one began and else changes nothing.
 
     Raises:
-        UsageError: there is a store with others. StoreError: the directory is not eligible, not
-            empty, or the store there belongs to another node.
+        UsageError: there is a store with others. NoStoreError: this node has a store, and it is not
+            there. StoreError: the directory is not eligible, not empty, or the store there belongs
+            to another node. Whatever is raised, no store's file was written.
     """
     root = settings.path
     try:
-        home = find_store(settings)
+        found = read_store_config(root)
     except NoStoreError:
-        _refuse_foreign_files(root)
-        with _writing_in(root):
-            disk.ensure_directories(root)
-        probe(root, disk)
-        home = _home(settings, wanted)
-        _note_here(home, disk)
-        disk.replace(root / STORE_FILE, encode_store_config(wanted))
-        return home
-    found = home.config
+        return _make_store(settings, wanted, disk)
+    home = _home(settings, found)
     if (found.moment_ms, found.ignored_attributes) != (wanted.moment_ms, wanted.ignored_attributes):
         raise UsageError(
             f"{root} is a store with moment_ms {found.moment_ms} and the ignored attributes "
@@ -130,6 +131,22 @@ def create_store(settings: StoreSettings, wanted: StoreConfig, disk: Disk) -> St
             f"{root} is a store already, and not this node's",
             hint="If this node shall work on it from now on, run 'streambackup init --join'.",
         )
+    return home
+
+
+def _make_store(settings: StoreSettings, wanted: StoreConfig, disk: Disk) -> StoreHome:
+    root = settings.path
+    _refuse_without_own(settings)
+    _refuse_foreign_files(root)
+    with _writing_in(root):
+        disk.ensure_directories(root)
+    probe(root, disk)
+    begun = _known(_home(settings, wanted).state)
+    if begun is not None:  # What else lies in that state directory is of this store already.
+        wanted = msgspec.structs.replace(wanted, store=begun.store, created_ms=begun.created_ms)
+    home = _home(settings, wanted)
+    _note_here(home, disk)
+    disk.replace(root / STORE_FILE, encode_store_config(wanted))
     return home
 
 
@@ -205,6 +222,28 @@ def _known(state: Path) -> StoreConfig | None:
         return read_store_config(state)
     except NoStoreError:
         return None
+
+
+def _refuse_without_own(settings: StoreSettings) -> None:
+    """Where no store is at ``store.path``, this node may have one all the same: not mounted, say.
+
+    A state directory in the path itself is what an interrupted init left; it cannot be seen where
+    the path is not mounted.
+
+    Raises:
+        NoStoreError: it has.
+    """
+    state = settings.state_path
+    if state is None or state.is_relative_to(settings.path):
+        return
+    copy = _known(state)
+    if copy is not None:
+        raise NoStoreError(
+            f"{settings.path} is no backup path, and this node was set up for the store "
+            f"{copy.store}: is it mounted?",
+            hint=f"Mount it, or set store.path to it; {state / STORE_FILE} names it. "
+            "A new store needs another store.state_path.",
+        )
 
 
 def _note_here(home: StoreHome, disk: Disk) -> None:

@@ -10,7 +10,12 @@ import pytest
 from streambackup.bus.port import Outgoing, TopicSpec
 from streambackup.errors import StoreError, TopicError
 from streambackup.events.config import CONFIG_TOPIC, PRIMARY_KEY, Primary
-from streambackup.service.generations import claim_primary, create_topics, find_generation
+from streambackup.service.generations import (
+    claim_primary,
+    create_topics,
+    expect_primary,
+    find_generation,
+)
 from streambackup.testing.memory_bus import MemoryBus, MemoryProducer
 from tests.support.manual_clock import ManualClock
 
@@ -53,6 +58,14 @@ async def test_the_first_store_is_the_primary_and_stays_it(bus: RacingBus) -> No
     await claim_primary(bus, "ours")
     with pytest.raises(StoreError, match="belong to store ours, this is store theirs"):
         await claim_primary(bus, "theirs")
+
+
+async def test_whose_the_topics_are_is_seen_without_claiming_them(bus: RacingBus) -> None:
+    await expect_primary(bus, "theirs")
+    await claim_primary(bus, "ours")
+    await expect_primary(bus, "ours")
+    with pytest.raises(StoreError, match="belong to store ours, this is store theirs"):
+        await expect_primary(bus, "theirs")
 
 
 async def test_of_two_that_claim_at_once_the_later_is_refused(bus: RacingBus) -> None:

@@ -99,6 +99,29 @@ def test_init_finishes_what_an_interrupted_one_began(tmp_path: Path) -> None:
     assert open_(tmp_path / "store") == made
 
 
+def test_an_interrupted_init_keeps_the_name_that_it_gave(tmp_path: Path) -> None:
+    begun = create(tmp_path / "store")
+    (tmp_path / "store" / STORE_FILE).unlink()
+    assert create(tmp_path / "store").config.store == begun.config.store
+
+
+def test_a_store_that_is_not_mounted_is_not_made_anew(tmp_path: Path) -> None:
+    """The mount point is there and empty; the state directory lies elsewhere."""
+    made = create(tmp_path / "store", tmp_path / "state")
+    (tmp_path / "store").rename(tmp_path / "unmounted")
+    (tmp_path / "store").mkdir()
+    before = tree(tmp_path)
+    with pytest.raises(NoStoreError, match=f"{made.config.store}: is it mounted") as caught:
+        create(tmp_path / "store", tmp_path / "state")
+    assert str(tmp_path / "state" / STORE_FILE) in (caught.value.hint or "")
+    with pytest.raises(NoStoreError, match="is it mounted"):
+        open_(tmp_path / "store", tmp_path / "state")
+    assert tree(tmp_path) == before
+    (tmp_path / "store").rmdir()
+    (tmp_path / "unmounted").rename(tmp_path / "store")
+    assert open_(tmp_path / "store", tmp_path / "state") == made
+
+
 def test_a_directory_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(StoreError, match=r"not empty.*thesis\.txt"):
@@ -145,8 +168,10 @@ def test_an_edited_store_file_is_noticed(tmp_path: Path, field: str) -> None:
     content[field] = {"store": "f" * 32, "moment_ms": 1, "ignored_attributes": []}[field]
     file.write_bytes(msgspec.json.encode(content))
     before = tree(tmp_path)
-    with pytest.raises(StoreError, match="differs"):
+    with pytest.raises(StoreError, match="differs") as caught:
         open_(tmp_path)
+    for copy in (file, tmp_path / "state" / node_id() / STORE_FILE):
+        assert str(copy) in (caught.value.hint or "")
     assert tree(tmp_path) == before
 
 
