@@ -52,11 +52,6 @@ BROKEN_PIPE_EXIT_CODE = 141
 _SUGGESTION = re.compile(r"\s*(Did you mean .*\?)")
 
 
-def main() -> None:
-    """The entry point of the ``streambackup`` program."""
-    sys.exit(run_command(sys.argv[1:]))
-
-
 def run_command(arguments: Sequence[str], app: App | None = None) -> int:
     """Run the command of *app* that *arguments* name and return its exit code."""
     try:

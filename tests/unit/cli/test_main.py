@@ -13,6 +13,8 @@ from cyclopts import App
 
 from streambackup.cli.main import BROKEN_PIPE_EXIT_CODE, COMMANDS, NOUNS, run_command
 
+PROGRAM = Path(sys.executable).with_name("streambackup")
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +124,29 @@ def test_debug_shows_where_a_bug_is() -> None:
 def test_interrupted_by_the_user(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command([], failing(KeyboardInterrupt())) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "module", ["streambackup.cli.main", "cyclopts", "msgspec", "streambackup.cli.item_list"]
+)
+def test_interrupted_while_the_program_loads_it_ends_in_one_line(module: str) -> None:
+    """Ctrl-C at the very moment in which *module* is asked for."""
+    code = (
+        "import os, runpy, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        f"sys.argv[1:] = ['item', 'list', 'a']\n"
+        f"runpy.run_path({str(PROGRAM)!r}, run_name='__main__')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 130
+    assert ended.stderr == "streambackup: interrupted; what was done so far is consistent\n"
+    assert ended.stdout == ""
 
 
 def test_a_reader_that_went_away_is_no_failure_to_talk_about() -> None:
