@@ -8,7 +8,7 @@ import msgspec
 from cyclopts import Parameter
 
 from streambackup.cli.common import NOTHING_SAID, Common
-from streambackup.cli.render import Column, write_list
+from streambackup.cli.render import Column, note, write_list
 from streambackup.domain.history import AccountHistory
 from streambackup.reading.shown import ShownAccount, show_account
 from streambackup.reading.store_reader import StoreReader
@@ -37,6 +37,8 @@ def account_list(
 ) -> None:
     """List the accounts that the store knows, deleted ones included."""
     reader = StoreReader(common.settings().store.path)
+    for reason in reader.doubts():
+        note(f"the list may not be complete: {reason}")
     if long:
         shown = sorted(map(_shown, reader.histories()), key=lambda account: account.account)
         write_list(shown, COLUMNS, as_json=common.json)

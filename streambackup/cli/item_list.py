@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from streambackup.cli.as_of import read_time
 from streambackup.cli.asking import AccountId, asking
 from streambackup.cli.common import NOTHING_SAID, Common
-from streambackup.cli.render import Column, instant, write_list
+from streambackup.cli.render import Column, instant, note, write_list
 from streambackup.domain.entry import ItemType
 from streambackup.errors import UsageError
 from streambackup.reading.item_list import ItemFilter, ListedItem, Window, list_items
@@ -88,8 +88,10 @@ def item_list(
     """Find items by folder, sender, subject, date, or when they were deleted."""
     what = wanted.filter()
     with asking(common, "item list", wanted.arguments(), Concerned([account])) as reader:
-        found = list_items(find_account(reader, account), what)
-        write_list(found, COLUMNS, as_json=common.json)
+        history = find_account(reader, account)
+        if history.doubts:
+            note(f"the list may not be complete: {min(history.doubts).reason}")
+        write_list(list_items(history, what), COLUMNS, as_json=common.json)
 
 
 def _window(begin: str | None, end: str | None) -> Window:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,7 @@ from streambackup.metadata.account_log import (
     note_unreadable,
 )
 from streambackup.metadata.store_config import read_store_config
+from streambackup.reading.lost_logs import partitions_without_logs
 from streambackup.reading.tail import Tail
 
 
@@ -110,7 +112,7 @@ class StoreReader:
             for life, partition in zip(self.lives, self._partitions_of(account), strict=True)
         }
         filed = self._filed_lines(account, findings)
-        stream: list[Entry | PartitionEvent] = self._lost(filed.keys())
+        stream = _gaps(self._lost_lives(filed.keys()) | self._lost_logs_of(account, filed.keys()))
         for life in self.lives:
             tail = tails[life.generation]
             elements: list[Line | PartitionEvent] = []
@@ -128,20 +130,39 @@ class StoreReader:
             stream += [entry_of(e) if isinstance(e, Line) else e for e in elements]
         return stream
 
-    def _lost(self, generations: Iterable[str]) -> list[Entry | PartitionEvent]:
-        """Gaps for what cannot be read, because nothing tells the place of its generation."""
+    def doubts(self) -> list[str]:
+        """Why the store may hold accounts, or states of all of them, that cannot be read."""
+        return [*self._lost_lives().values(), *self._lost_logs.values()]
+
+    def _lost_lives(self, named: Iterable[str] = ()) -> dict[Position, str]:
+        """What cannot be read, because nothing tells the place of its generation; lines know of
+        those *named*.
+        """
         known = {life.generation for life in self.lives}
-        lost = {directory.name for directory in lost_lives(self.root)}.union(generations) - known
-        return [
-            PartitionEvent(
-                kind=PartitionEventKind.GAP,
-                position=Position(generation, 0, 0),
-                end=0,
-                time_ms=0,
-                reason=f"the {LIFE_FILE} of generation {generation} is missing",
-            )
+        lost = {directory.name for directory in lost_lives(self.root)}.union(named) - known
+        return {
+            Position(generation, 0, 0): f"the {LIFE_FILE} of generation {generation} is missing"
             for generation in sorted(lost)
+        }
+
+    @cached_property
+    def _lost_logs(self) -> dict[Position, str]:
+        """What cannot be read, because all account logs of its partition are gone."""
+        return {
+            Position(path.generation, path.partition, 0): "all account logs of partition "
+            f"{path.partition} of generation {path.generation} are missing: "
+            "'streambackup check' says how much they held"
+            for path in partitions_without_logs(self.root, self.lives)
+        }
+
+    def _lost_logs_of(self, account: str, filed: Collection[str]) -> dict[Position, str]:
+        """Those of where *account* lives; it has lines of the generations *filed*."""
+        places = [
+            Position(life.generation, partition, 0)
+            for life, partition in zip(self.lives, self._partitions_of(account), strict=True)
+            if life.generation not in filed
         ]
+        return {at: self._lost_logs[at] for at in places if at in self._lost_logs}
 
     def _filed_lines(self, account: str, findings: list[Finding]) -> dict[str, list[Line]]:
         lines: dict[str, list[Line]] = {}
@@ -164,6 +185,14 @@ class StoreReader:
             path = PartitionPath(self.root, life.generation, TRANSACTIONS, partition)
             held = self._tails[life.generation] = Tail(path)
         return held
+
+
+def _gaps(reasons: Mapping[Position, str]) -> list[Entry | PartitionEvent]:
+    """*reasons* as the fold takes them: what is missing may have been there at any time."""
+    return [
+        PartitionEvent(kind=PartitionEventKind.GAP, position=at, end=0, time_ms=0, reason=reason)
+        for at, reason in reasons.items()
+    ]
 
 
 def _counts(event: PartitionEvent, account: str, seen: set[int]) -> bool:

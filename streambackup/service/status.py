@@ -28,6 +28,7 @@ from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import list_accounts
 from streambackup.reading.lives import last_path, newest_named
 from streambackup.reading.partition_log import filed_events
+from streambackup.reading.store_reader import StoreReader
 from streambackup.service.generations import open_generation
 from streambackup.service.held_uploads import HeldUpload, find_held_uploads
 from streambackup.service.settings import Settings
@@ -117,7 +118,8 @@ async def collect_status(
         failure = error
         stream = await asyncio.to_thread(_ask_journals, home)
     status = await asyncio.to_thread(_status, settings, home, stream)
-    warnings = [*_warnings(settings, status), *source_warnings]
+    doubts = await asyncio.to_thread(StoreReader(home.root).doubts)
+    warnings = [*_warnings(settings, status), *doubts, *source_warnings]
     if failure is not None:
         warnings.insert(0, "the bus cannot be asked: what is still to be read is not known")
     return Look(msgspec.structs.replace(status, warnings=warnings), failure)

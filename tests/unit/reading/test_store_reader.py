@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -263,3 +264,61 @@ def test_publish_times_and_offsets_are_not_in_the_fingerprint(tmp_path: Path) ->
     assert fingerprint(store_of(tmp_path / "a", one).reader()) == fingerprint(
         store_of(tmp_path / "b", other).reader()
     )
+
+
+def filed_and_retired(root: Path, log: PartitionLog) -> PartitionStore:
+    store = store_of(root, log)
+    owner = store.own()
+    store.file(owner)
+    Retiring(store.path, store.disk, owner.epoch).retire(store.filed_to, 0, 0)
+    assert store.path.segments() == []
+    return store
+
+
+def test_logs_that_are_gone_altogether_are_a_doubt_of_every_account(
+    tmp_path: Path, log: PartitionLog
+) -> None:
+    """Without a segment and without a log nothing but the mark tells that there was anything."""
+    store = filed_and_retired(tmp_path / "store", log)
+    assert store.reader().doubts() == []
+    shutil.rmtree(store.root / "accounts")
+
+    reader = store.reader()
+    (reason,) = reader.doubts()
+    assert "all account logs of partition 0" in reason
+    for account in (ACCOUNT, "never-heard-of"):
+        reasons = [doubt.reason for doubt in reader.history(account).doubts]
+        assert any(reason in one for one in reasons)
+
+
+def test_one_log_that_is_left_is_left_to_the_check(tmp_path: Path, log: PartitionLog) -> None:
+    store = filed_and_retired(tmp_path / "store", log)
+    shutil.rmtree(account_directory(store.root, "bert"))
+
+    assert store.reader().doubts() == []
+    with pytest.raises(NotFoundError):
+        store.reader().history("bert")
+    assert FindingClass.MISSING_LINES in {f.finding for f in check_store(store.root).findings}
+
+
+def test_logs_that_no_epoch_here_wrote_do_not_stand_for_those_that_are_gone(
+    tmp_path: Path, log: PartitionLog
+) -> None:
+    """What another life filed after the loss hides nothing: no mark here names its epochs."""
+    store = filed_and_retired(tmp_path / "store", log)
+    ((_, log_file),) = log_files(account_directory(store.root, ACCOUNT))
+    shutil.rmtree(store.root / "accounts")
+    other = log_file.with_name(f"0000000009-{'9' * 16}.jsonl")
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"")
+
+    assert len(store.reader().doubts()) == 1
+
+
+def test_a_partition_of_nothing_but_events_needs_no_account_log(tmp_path: Path) -> None:
+    log = PartitionLog()
+    log.add(marker(MarkerKind.SWITCH, account=None))
+    log.add_raw(ACCOUNT.encode(), b"junk")
+    store = filed_and_retired(tmp_path / "store", log)
+
+    assert store.reader().doubts() == []
