@@ -1,4 +1,4 @@
-"""The workers' process is killed at its n-th write, sync and rename, for every n;
+"""The workers' process is killed at its n-th write, sync, rename, unlink and mkdir, for every n;
 whoever starts next mends it.
 """
 
@@ -20,7 +20,8 @@ from streambackup.reading.store_reader import StoreReader
 from tests.crash import script
 
 SCRIPT = Path(script.__file__)
-CALLS = ("write", "fdatasync", "fsync", "syncfs", "rename")
+CALLS = ("write", "fdatasync", "fsync", "syncfs", "rename", "unlink", "mkdir")
+"""By these the store changes; what SQLite writes by ``pwrite64`` counts with the sync behind it."""
 AT_ONCE = 2
 N_MAX = 50 * script.ROUNDS
 

@@ -107,7 +107,7 @@ def test_a_gap_counts_only_where_no_epoch_has_the_record(data: st.DataObject) ->
         assert stream == stream_of([whole], account)
 
 
-@pytest.mark.row("F004")
+@pytest.mark.row("F004", part="any transaction, folded")
 @given(st.data())
 def test_the_account_after_any_transaction_is_the_models(data: st.DataObject) -> None:
     """Every past transaction can be restored, and the batches make no difference to it either."""

@@ -55,7 +55,7 @@ def folders_of(user: Writer) -> set[str]:
     return found
 
 
-@pytest.mark.row("F024")
+@pytest.mark.row("F024", part="every kind of change of mail and folders")
 def test_every_kind_of_change_is_recorded_as_it_happens(tmp_path: Path) -> None:
     """Arrival, marking, moving and deleting of mails; making, renaming and deleting of folders."""
     root = tmp_path / "Maildir"

@@ -274,3 +274,28 @@ def test_a_repeated_restore_skips_what_is_there_and_leaves_what_is_more(
     second = restore(backup, *words)
     assert (second["restored"], second["skipped"]) == (0, first["restored"])
     assert tree_of(tmp_path / ANN) == kept
+
+
+@pytest.mark.row("F004")
+def test_each_of_five_transactions_comes_back_by_an_id_that_a_replay_gives_again(
+    tmp_path: Path,
+) -> None:
+    """From the store of another worker on the same topics too, killed while it was at work."""
+    lines = [put("note", "document", T + 1000 * n, name="note", modified_ms=n) for n in range(5)]
+    one = Backup(tmp_path / "one").init()
+    published = [done["transaction"] for done in one.publish(lines)]
+    other = one.copy("other", settings={"worker.batch_records_max": 1})
+    with other.service() as running:
+        running.wait_until(lambda: running.status()["lag"] < len(lines), "one was recorded")
+        running.kill()
+    for backup in (one, other):
+        with backup.service() as running:
+            running.wait_until_caught_up()
+
+        states = backup.json("item", "history", ANN, "note")
+        assert [state["transactions"] for state in states] == [[id] for id in published]
+        for number, id in enumerate(published):
+            to = tmp_path / f"{backup.root.name}-{number}"
+            restore(backup, "item", ANN, "note", "--transaction", id, "--to", to)
+            assert files_in(to) == ([lines[number]["state"]], [])
+    assert len(set(published)) == len(lines)

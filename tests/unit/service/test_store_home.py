@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,7 @@ from streambackup.service.store_home import (
     open_store,
     probe,
 )
+from tests.support.small_disk import small_disk
 
 
 class CaseInsensitiveDisk(Disk):
@@ -201,11 +203,14 @@ def test_the_time_of_the_first_run_is_set_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.row("F054")
-def test_a_directory_that_cannot_be_written_is_refused_with_the_reason() -> None:
-    with pytest.raises(StoreError, match="/sys"):
-        create(Path("/sys/kernel"))
-    with pytest.raises(StoreError, match="cannot be written"):
-        probe(Path("/sys/kernel"), Disk())
+@pytest.mark.parametrize("refuse", [create, lambda root: probe(root, Disk())])
+def test_a_directory_that_cannot_be_written_is_refused_with_the_reason(
+    tmp_path: Path, refuse: Callable[[Path], object]
+) -> None:
+    with small_disk(tmp_path / "disk", "ro") as disk:
+        with pytest.raises(StoreError, match=r"cannot be written: .*Read-only file system"):
+            refuse(disk.seen)
+        assert list(disk.seen.iterdir()) == []
 
 
 @pytest.mark.row("F054")
