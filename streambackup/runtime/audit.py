@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from streambackup.domain.instant import format_instant
-from streambackup.errors import StoreError, StreamBackupError
+from streambackup.errors import NoSpaceError, StoreError, StreamBackupError
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.redaction import without_secrets
@@ -80,6 +80,7 @@ class AuditLog:
 
         Raises:
             StoreError: the log cannot be written; its message tells whether the body has begun.
+            NoSpaceError: for want of space.
         """
         line = AuditLine(
             id=secrets.token_hex(8),
@@ -122,9 +123,15 @@ class AuditLog:
                 file.close()
             if is_new:
                 self._disk.sync_directory(self._path.parent)
+        except NoSpaceError as error:
+            raise NoSpaceError(
+                f"{error.message}, the audit log, so {so}",
+                hint="Free some space, or set store.audit_path to a file on another disk.",
+            ) from error
         except (StoreError, FileNotFoundError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error.message
             raise StoreError(
-                f"the audit log {self._path} cannot be written, so {so}",
+                f"the audit log {self._path} cannot be written, so {so}: {reason}",
                 hint="Set store.audit_path to a file that can be, for a copy that is read-only.",
             ) from error
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streambackup.errors import StoreError, TargetError
+from streambackup.errors import NoSpaceError, StoreError, TargetError
 from streambackup.runtime.audit import ITEMS_NAMED_MAX, AuditLog, Concerned, Who
 from streambackup.runtime.disk import Disk
 
@@ -127,8 +127,17 @@ def test_nothing_is_shown_when_it_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught, log.recorded("item cat", {}, Concerned()):
         shown = True
     assert not shown
+    assert "No such file or directory" in caught.value.message
     assert caught.value.hint is not None
     assert "store.audit_path" in caught.value.hint
+
+
+def test_a_full_disk_is_told_as_such() -> None:
+    log = audit_log(Path("/dev/full"))
+    with pytest.raises(NoSpaceError, match="nothing is shown") as caught:
+        log.recorded("item list", {}, Concerned()).__enter__()
+    assert caught.value.exit_code == 6
+    assert "Free some space" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("failing", [False, True])
