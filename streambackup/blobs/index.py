@@ -5,6 +5,7 @@ rebuilt from the journal.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from streambackup.errors import StoreError
 from streambackup.journal.payload import Blobs
 from streambackup.runtime.database_space import no_space_for
+from streambackup.runtime.disk import FILE_MODE, storage_errors
 
 FORMAT = 2
 _SCHEMA = f"""
@@ -47,13 +49,14 @@ class DigestIndex:
                 self._database = self._open()
 
     def _open(self) -> sqlite3.Connection:
+        with storage_errors(self._file):  # SQLite gives the files beside it the mode of this one.
+            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, FILE_MODE))
         database = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
         try:
             _prepare(database)
         except sqlite3.DatabaseError:
             database.close()
             raise
-        self._file.chmod(0o600)
         return database
 
     def known(self, digests: Sequence[str]) -> set[str]:
@@ -125,8 +128,8 @@ class DigestIndex:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
-            if full := no_space_for(self._file, error):
+        except (sqlite3.Error, FileNotFoundError) as error:
+            if isinstance(error, sqlite3.Error) and (full := no_space_for(self._file, error)):
                 raise full from error
             raise StoreError(
                 f"the digest index {self._file} failed: {error}",

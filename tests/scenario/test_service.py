@@ -59,6 +59,16 @@ def test_health_and_metrics_tell_how_it_is(tmp_path: Path) -> None:
     assert 'streambackup_durable_position{partition="0",topic="mailbox.transactions"}' in metrics
 
 
+def test_every_file_of_a_store_at_work_is_private(tmp_path: Path) -> None:
+    backup = Backup(tmp_path / "b").init()
+    with backup.service() as running:
+        backup.publish(LINES, files=FILES)
+        running.wait_until_caught_up()
+        modes = {path: path.lstat().st_mode & 0o777 for path in backup.path.rglob("*")}
+    assert any(path.name.startswith("blobs-") and path.name.endswith("-wal") for path in modes)
+    assert {path for path, mode in modes.items() if mode not in {0o600, 0o700}} == set()
+
+
 def test_a_second_one_on_the_same_path_is_refused(tmp_path: Path) -> None:
     backup = Backup(tmp_path / "b").init()
     with backup.service() as running:

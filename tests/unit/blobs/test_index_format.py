@@ -10,6 +10,7 @@ import pytest
 
 from streambackup.blobs.index import FORMAT, DigestIndex, stored_totals
 from streambackup.domain.digest import digest_of
+from streambackup.errors import StoreError
 from streambackup.journal.payload import Blobs, StoredBlob
 
 DIGEST = digest_of(b"")
@@ -34,6 +35,11 @@ def test_what_it_was_told_is_known_after_a_restart(tmp_path: Path) -> None:
     filled(file)
 
     assert known(file) == {DIGEST}
+
+
+def test_without_its_directory_it_fails_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="digest index"):
+        DigestIndex(tmp_path / "gone" / "blobs-0.sqlite")
 
 
 def test_one_of_another_format_is_made_anew(tmp_path: Path) -> None:
