@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from streambackup.bus.port import Record
-from streambackup.errors import NoSpaceError
+from streambackup.errors import NoSpaceError, StoreError
 from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.mark import FiledMark
@@ -205,18 +205,30 @@ class AccountWorker:
 
     async def ended(self, turns: Collection[Turn], *, drained: bool) -> None:
         states = [self._open.pop(turn) for turn in turns]
-        for state in states:
-            await self._let_filing_end(state)
-            if drained and state.filed_to < state.turn.owner.position:
-                self._seal_and_file(state)
-            else:
-                state.turn.owner.seal()
-        for state in states:
-            await self._let_filing_end(state)
+        errors = [await self._end(state, drained=drained) for state in states]
+        errors += [await self._let_filing_end(state) for state in states]
+        # Whatever happened to one partition, the others are sealed and filed.
+        for error in errors:
+            if error is not None:
+                raise error
 
-    async def _let_filing_end(self, state: _Open) -> None:
-        """A filing that found no space marked nothing: the next owner files the same again."""
+    async def _end(self, state: _Open, *, drained: bool) -> StoreError | None:
+        error = await self._let_filing_end(state)
+        if drained and error is None and state.filed_to < state.turn.owner.position:
+            self._seal_and_file(state)
+        else:
+            state.turn.owner.seal()
+        return error
+
+    async def _let_filing_end(self, state: _Open) -> StoreError | None:
+        """Returns what it failed with.
+
+        One that found no space marked nothing: the next owner files the same again.
+        """
         try:
             await self._finish_filing(state)
         except NoSpaceError as error:
             log.warning("filing_left", partition=state.turn.tp.partition, reason=str(error))
+        except StoreError as error:
+            return error
+        return None

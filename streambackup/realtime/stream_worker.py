@@ -41,20 +41,24 @@ class Turn:
         self.tp = tp
         self.owner = taken.owner
         self.life = taken.life
-        self._strays = taken.strays
+        self.strays = taken.strays
 
     def place(self, partitions: int) -> Place:
         """Where its records belong, in a topic of so many *partitions*."""
         generation = None if self.life.derived else self.life.generation
-        return Place(self.tp.partition, partitions, generation, self._strays)
+        return Place(self.tp.partition, partitions, generation, self.strays)
 
 
 class Wait(NamedTuple):
-    """What a partition without a turn waits for: a time, in seconds of the monotonic clock."""
+    """What a partition without a turn waits for: a time, in seconds of the monotonic clock.
+
+    It waits because of a stamp that was ``foreign``; ``strays`` are those met before.
+    """
 
     life: Life
     until_s: float
     foreign: str | None = None
+    strays: frozenset[str] = frozenset()
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -157,12 +161,14 @@ class StreamWorker:
                 await self._settle(consumer)
             await self._acknowledge(consumer)
         finally:
-            async with self._turning:
-                await self._finish_work()
-                turns = list(self._turns.values())
-                self._turns.clear()
-                await self._handler.ended(turns, drained=stop.is_set())
-            await consumer.close()
+            try:
+                async with self._turning:
+                    await self._finish_work()
+                    turns = list(self._turns.values())
+                    self._turns.clear()
+                    await self._handler.ended(turns, drained=stop.is_set())
+            finally:
+                await consumer.close()
 
     async def _finish_work(self) -> None:
         """Wait for the thread: an append cannot be taken back, so it is not abandoned either."""
@@ -177,6 +183,7 @@ class StreamWorker:
         # Records of a partition that waits are dropped, and read again from where its turn begins.
         positions = dict.fromkeys(partitions, 0)
         async with self._turning:
+            await self._finish_work()  # Its thread looks at the turns there are.
             waiting = {tp: Wait(self._life, 0) for tp in partitions}
             self._waiting.update(waiting)
             for tp, wait in waiting.items():
@@ -203,7 +210,9 @@ class StreamWorker:
     async def _begin(self, tp: TopicPartition, wait: Wait) -> int:
         """Begin a turn of a partition that waits for one. Returns the offset to read from."""
         topic = self._handler.journal_topic
-        taken = await self._takeover.take(tp, topic, wait.life, foreign=wait.foreign)
+        taken = await self._takeover.take(
+            tp, topic, wait.life, foreign=wait.foreign, strays=wait.strays
+        )
         turn = Turn(tp, taken)
         position = await asyncio.to_thread(self._handler.began, turn, taken.filed_to)
         self._turns[tp] = turn
@@ -299,7 +308,9 @@ class StreamWorker:
         consumer.pause([tp])
         del self._turns[tp]
         await self._handler.ended([turn], drained=False)
-        self._waiting[tp] = Wait(turn.life, self._clock.monotonic_s() + after_s, foreign)
+        # Else two producers left over from two lives would end a turn with every record.
+        strays = frozenset[str]() if foreign is None else turn.strays
+        self._waiting[tp] = Wait(turn.life, self._clock.monotonic_s() + after_s, foreign, strays)
 
     async def _retake_waiting(self, consumer: Consumer) -> None:
         now = self._clock.monotonic_s()
@@ -311,6 +322,8 @@ class StreamWorker:
             except TopicError:
                 raise
             except (NoSpaceError, BusError):
+                # One that never had a turn would be fetched, and thrown away, from its beginning.
+                consumer.pause([tp])
                 self._waiting[tp] = wait._replace(until_s=now + RETAKE_AFTER_S)
                 continue
             consumer.seek(tp, position)

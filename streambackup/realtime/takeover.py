@@ -92,12 +92,19 @@ class Takeover:
         self._identity = identity
 
     async def take(
-        self, tp: TopicPartition, topic: str, life: Life, *, foreign: str | None = None
+        self,
+        tp: TopicPartition,
+        topic: str,
+        life: Life,
+        *,
+        foreign: str | None = None,
+        strays: frozenset[str] = frozenset(),
     ) -> Taken:
         """Take *tp* over in *life*, or in the life that the topic turns out to be in.
 
         *topic* is the journal's name for it; *foreign* a stamp that was met at the end of the cover
-        and is not the life's. What cannot be read any more is recorded as a gap, durable on return.
+        and is not the life's, *strays* those met before. What cannot be read any more is recorded
+        as a gap, durable on return.
         """
         life = await asyncio.to_thread(self._newest_life, tp, topic, life)
         path = self._path(tp, topic, life)
@@ -122,7 +129,8 @@ class Takeover:
             await asyncio.to_thread(self._note_gap, owner, start.position, start.reason)
         elif start.verdict is Verdict.UNVERIFIED:
             log.warning("takeover_unverified", partition=str(path.directory), reason=start.reason)
-        strays = frozenset[str]() if foreign is None else frozenset({foreign})
+        if foreign is not None:
+            strays |= {foreign}
         return Taken(owner, life, start, mark.filed_to, strays)
 
     def _newest_life(self, tp: TopicPartition, topic: str, life: Life) -> Life:
@@ -209,6 +217,8 @@ class Takeover:
         if bounds.begin == bounds.end:
             return None
         records = await self._bus.read(tp, bounds.begin, records_max=1)
+        if not records:  # Kafka's own markers take offsets too, and are never handed out.
+            return None
         for decode in (decode_mailbox_event, decode_blob_event):
             with contextlib.suppress(InvalidEventError):
                 return decode(records[0].value).generation

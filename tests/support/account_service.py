@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from streambackup.bus.port import Outgoing, TopicPartition, TopicSpec
+from streambackup.errors import StoreError
 from streambackup.events.codec import encode_event
 from streambackup.events.mailbox import MailboxEvent
 from streambackup.journal.life import Life, write_life
@@ -65,6 +66,8 @@ class AccountService:
         self.metrics = Metrics()
         self.files = True
         """Without it a worker that is torn off is so before the first of its filings begins."""
+        self.filing_error: StoreError | None = None
+        """What every filing fails with."""
         self._held: list[asyncio.Future[Filed]] = []
         make_store(root)
         self.disk = LossyDisk(root)
@@ -111,6 +114,9 @@ class AccountService:
         filed: asyncio.Future[Filed] = asyncio.get_running_loop().create_future()
         if not self.files:
             self._held.append(filed)
+            return filed
+        if self.filing_error is not None:
+            filed.set_exception(self.filing_error)
             return filed
         try:
             filed.set_result(file_partition(request, self.disk))

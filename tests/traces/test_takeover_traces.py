@@ -15,6 +15,7 @@ from streambackup.journal.cover import find_cover
 from streambackup.journal.life import read_lives, write_life
 from streambackup.journal.mark import farthest_mark
 from streambackup.testing.events import ACCOUNT, GENERATION, TIME_MS, marker, put
+from streambackup.testing.memory_bus import MemoryBus
 from streambackup.testing.partition_store import TOPIC
 from tests.support.account_service import AccountService
 
@@ -190,6 +191,37 @@ async def test_a_stray_record_is_set_aside(service: AccountService) -> None:
     assert [r for r in reasons(service) if "meant for generation" in r] == [
         f"a record is in quarantine: it was meant for generation {THIRD}, this is {GENERATION}"
     ] * 2
+
+
+async def test_strays_of_several_lives_end_the_epoch_once_each(service: AccountService) -> None:
+    """Remembering the last stamp only, two producers left over end it at every record."""
+    service.publish(beginning(GENERATION))
+    for number in range(1, 13):
+        stamp = (GENERATION, SECOND, GENERATION, THIRD)[number % 4]
+        service.publish(message(number, stamp=stamp))
+    assert await service.work() is None
+
+    assert items(service) == ["m10", "m12", "m2", "m4", "m6", "m8"]
+    assert len({name.epoch for name in service.path().segments()}) == 3
+
+
+async def test_a_topic_that_holds_no_record_names_no_generation(tmp_path: Path) -> None:
+    """Kafka's own markers take offsets, and a client is never handed them."""
+
+    class OnlyMarkers(MemoryBus):
+        async def read(self, *args: Any, **settings: Any) -> Any:
+            return []
+
+    service = AccountService(tmp_path / "store")
+    await service.create()
+    service.publish(*(message(n) for n in (1, 2, 3)))
+    assert await service.work() is None
+    service.bus = OnlyMarkers(clock=service.clock)
+    await service.create()
+    service.publish(message(4))
+    assert await service.work() is None
+
+    assert [life.derived for life in read_lives(service.root)] == [False, True]
 
 
 async def test_a_stray_first_record_is_told_by_the_first_of_the_topic(

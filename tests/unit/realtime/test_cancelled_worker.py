@@ -1,4 +1,4 @@
-"""A worker that is cancelled because its time to drain is over."""
+"""What waits for the thread: the end of a cancelled worker, and the beginning of a turn."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ class SlowWorker(AccountWorker):
         self.happened.append("taken")
         return outcomes
 
+    def began(self, turn: Turn, filed_to: int) -> int:
+        self.happened.append("began")
+        return super().began(turn, filed_to)
+
     async def ended(self, turns: Collection[Turn], *, drained: bool) -> None:
         self.happened += ["ended"] * len(turns)
         await super().ended(turns, drained=drained)
@@ -61,4 +65,28 @@ async def test_a_cancelled_worker_seals_only_when_its_thread_is_done(tmp_path: P
             await asyncio.sleep(0)
         handler.let_go.set()
 
-    assert handler.happened == ["taken", "ended"]
+    assert handler.happened == ["began", "taken", "ended"]
+
+
+async def test_a_turn_begins_only_when_the_thread_is_done_with_the_others(tmp_path: Path) -> None:
+    """It looks through the turns there are while one more would come among them."""
+    service = AccountService(tmp_path, partitions=2)
+    await service.create()
+    service.publish(*[put("m", number) for number in range(1, 4)])
+    handler = SlowWorker(service)
+    handler.gather_bytes = 1 << 20  # It goes on fetching while the thread is busy.
+    stop = asyncio.Event()
+    worker = service.worker(handler)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.run(stop))
+        await handler.taking.wait()
+        handler.happened.clear()
+        group.create_task(worker.assigned([service.partition(1)]))
+        for _ in range(200):  # Until it would have begun, if it did not wait.
+            await asyncio.to_thread(handler.let_go.is_set)
+        began_early = list(handler.happened)
+        stop.set()
+        handler.let_go.set()
+
+    assert began_early == []
+    assert handler.happened[:2] == ["taken", "began"]

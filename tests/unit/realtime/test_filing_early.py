@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from streambackup.bus.port import TopicPartition
+from streambackup.errors import StoreError
 from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.cover import Cover
 from streambackup.journal.life import Life
@@ -46,6 +47,7 @@ class Rig:
     def __init__(self, root: Path, partitions: int) -> None:
         self.asked: list[FilingRequest] = []
         self.filings: list[asyncio.Future[Filed]] = []
+        self.is_quick = False
         self.worker = AccountWorker(
             root=root,
             moment_ms=MOMENT_MS,
@@ -68,6 +70,8 @@ class Rig:
     def _file(self, request: FilingRequest) -> asyncio.Future[Filed]:
         self.asked.append(request)
         self.filings.append(asyncio.get_running_loop().create_future())
+        if self.is_quick:
+            self.filings[-1].set_result(Filed(1, 1, 1, ()))
         return self.filings[-1]
 
     async def journal(self, sizes: list[int]) -> None:
@@ -116,3 +120,18 @@ async def test_a_full_segment_is_filed_however_much_there_is_to_do(rig: Rig) -> 
     await rig.journal([SEGMENT_BYTES] * 4)
 
     assert rig.partitions_asked() == [0, 1, 2, 3]
+
+
+async def test_a_filing_that_failed_keeps_no_other_partition_from_its_own(rig: Rig) -> None:
+    """At the end, when nobody comes back to them."""
+    await rig.journal([3 * WORTH_FILING, 2 * WORTH_FILING, 1_000, 1_000])
+    died = StoreError("the filing process died")
+    rig.filings[0].set_exception(died)
+    rig.filings[1].set_result(Filed(1, 1, 1, ()))
+    rig.is_quick = True
+
+    with pytest.raises(StoreError) as caught:
+        await rig.worker.ended(rig.turns, drained=True)
+    assert caught.value is died
+    assert rig.partitions_asked() == [0, 1, 2, 3]
+    assert all(turn.owner.segment_bytes == 0 for turn in rig.turns)

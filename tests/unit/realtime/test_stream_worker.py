@@ -1,15 +1,16 @@
-"""A worker whose bus is away while it takes its partitions over."""
+"""A worker that cannot take its partitions over at once, or cannot let them go."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from streambackup.bus.port import Bounds, TopicPartition
-from streambackup.errors import BusError
+from streambackup.errors import BusError, StoreError
 from streambackup.testing.events import TIME_MS, put
 from streambackup.testing.memory_bus import MemoryBus
-from tests.support.account_service import AccountService
+from tests.support.account_service import AccountService, some_mail
 from tests.support.manual_clock import ManualClock
 
 
@@ -37,3 +38,56 @@ async def test_a_bus_that_leaves_during_the_takeover_is_waited_for(tmp_path: Pat
 
     assert await service.work(time_passes) is None
     assert sorted(service.reader().accounts()) == sorted(f"a{n}" for n in range(20))
+
+
+class WatchedBus(MemoryBus):
+    """Remembers from where it was read."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=ManualClock(TIME_MS))
+        self.read_from: list[int] = []
+
+    async def _look(self, wanted: Mapping[TopicPartition, int], records_max: int) -> Any:
+        self.read_from += wanted.values()
+        return await super()._look(wanted, records_max)
+
+    def is_left(self) -> bool:
+        return not self._consumers
+
+
+async def test_a_partition_that_waits_for_space_is_not_read(tmp_path: Path) -> None:
+    """From its beginning, only to throw everything away."""
+    bus = WatchedBus()
+    service = AccountService(tmp_path / "store", bus=bus)
+    await service.create()
+    service.publish(*some_mail())
+    assert await service.work() is None
+    bus.read_from.clear()
+    service.disk.count_anew()
+    service.disk.full_at_sync = 1
+    looks = 0
+
+    def make_space_later() -> bool:
+        nonlocal looks
+        looks += 1
+        service.clock.advance(ms=500)
+        if looks == 20:
+            service.disk.make_space()
+        return looks < 30
+
+    assert await service.work(make_space_later) is None
+    assert set(bus.read_from) == {0, len(some_mail())}
+    assert bus.read_from.count(0) == 1
+
+
+async def test_the_group_is_left_even_where_a_turn_cannot_be_ended(tmp_path: Path) -> None:
+    """Else its successor waits for the partitions until the group gives it up."""
+    bus = WatchedBus()
+    service = AccountService(tmp_path / "store", bus=bus)
+    await service.create()
+    service.publish(*some_mail())
+    service.filing_error = StoreError("the filing process died")
+    error = await service.work()
+
+    assert error is service.filing_error
+    assert bus.is_left()
