@@ -8,6 +8,11 @@ import re
 _TO_ENCODE = re.compile(r"&|[^\x20-\x7e]+")
 _ENCODED = re.compile(r"&([A-Za-z0-9+,]*)-")
 
+EMPTY_LEVEL = "/"
+"""What a level of a folder's name without characters is called, as the second of ``.A..B``: every
+folder needs a name, and no other level is a slash.
+"""
+
 
 def encode_modified_utf7(text: str) -> str:
     """*text* in printable ASCII. Raises ValueError where it holds half a surrogate pair."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from streambackup.domain.item import AccountState, FolderState, MessageState
 from streambackup.domain.mail_flags import MAILDIR_LETTERS
-from streambackup.domain.modified_utf7 import encode_modified_utf7
+from streambackup.domain.modified_utf7 import EMPTY_LEVEL, encode_modified_utf7
 from streambackup.errors import ItemRefusedError, TargetError
 from streambackup.runtime.disk import Disk
 from streambackup.targets.fields import left_out
@@ -28,6 +28,7 @@ from streambackup.targets.names import stays_inside
 from streambackup.targets.port import ID_MAP_PREFIX, FolderPath, Placed, ReadBack, RestoredItem
 from streambackup.targets.staging import (
     Staging,
+    digest_of_file,
     holds_exactly,
     owner_to_keep,
     target_errors,
@@ -53,7 +54,7 @@ def folder_directory(folder: FolderPath) -> str:
     """
     if not folder.names or _is_inbox(folder):
         return ""
-    directory = "." + ".".join(_folder_name(name) for name in folder.names)
+    directory = "." + ".".join(map(_level, folder.names, itertools.count()))
     if len(directory) <= _FOLDER_BYTES_MAX:
         return directory
     leaf = _folder_name(folder.names[-1][:_LEAF_CHARACTERS_MAX])
@@ -128,7 +129,7 @@ class MaildirTarget:
             if path is None or name.endswith("/"):
                 return ReadBack(None, {})
             kept = {"flags": _flags_in(path.name), "received_ms": time_of(path)}
-            return ReadBack(path.read_bytes(), kept)
+            return ReadBack(digest_of_file(path), kept)
 
     def _put_message(self, item: RestoredItem, state: MessageState, folder: Path) -> Placed:
         if item.content is None:
@@ -221,6 +222,11 @@ def _is_inbox(folder: FolderPath) -> bool:
     return folder.use == _INBOX or only.casefold() == _INBOX
 
 
+def _level(name: str, depth: int) -> str:
+    """One level of a folder's directory; only one below another can be empty."""
+    return "" if depth and name == EMPTY_LEVEL else _folder_name(name)
+
+
 def _folder_name(name: str) -> str:
     possible = _NOT_IN_FOLDER_NAMES.sub("_", name)
     if possible != name or not name:
@@ -237,7 +243,12 @@ def _lost_of_folder(item: RestoredItem, directory: str) -> tuple[str, ...]:
     name = item.folder.names[-1] if item.folder.names else ""
     told = {"parent"}
     as_it_is = name and not _NOT_IN_FOLDER_NAMES.search(name)
-    if _is_inbox(item.folder) or (as_it_is and directory.endswith(encode_modified_utf7(name))):
+    is_empty = name == EMPTY_LEVEL and directory.endswith(".")
+    if (
+        _is_inbox(item.folder)
+        or is_empty
+        or (as_it_is and directory.endswith(encode_modified_utf7(name)))
+    ):
         told.add("name")
     if (item.folder.use or "").casefold() in (_INBOX, name.casefold()):
         told.add("use")

@@ -34,6 +34,7 @@ class Folder(msgspec.Struct, frozen=True, array_like=True):
     def state(self) -> dict[str, Any]:
         use = "inbox" if self.name == ROOT else None
         state = FolderState(name=folder_name(self.name), parent=self.parent, use=use)
+        assert state.name, "A folder without a name could not be restored."
         return {key: value for key, value in msgspec.structs.asdict(state).items() if value}
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from streambackup.domain.mail_flags import MAILDIR_LETTERS
-from streambackup.domain.modified_utf7 import decode_modified_utf7
+from streambackup.domain.modified_utf7 import EMPTY_LEVEL, decode_modified_utf7
 
 ROOT = b""
 """Directory of INBOX, relative to the tree."""
@@ -74,11 +74,11 @@ def parent_of(directory: bytes) -> bytes | None:
 
 
 def folder_name(directory: bytes) -> str:
-    """The last level of a folder's name, decoded where it is modified UTF-7."""
+    """The last level of a folder's name, decoded where it is modified UTF-7; never empty."""
     if directory == ROOT:
         return "INBOX"
     level = text_of(directory.rpartition(b".")[2])
     try:
-        return decode_modified_utf7(level)
+        return decode_modified_utf7(level) or EMPTY_LEVEL
     except ValueError:
         return level

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streambackup.domain.entry import ItemType
+from streambackup.events.codec import check_typed_state
 from streambackup.sources.maildir.folders import Folder, FolderPlan, plan_folders
 from streambackup.sources.maildir.identity import Directory
-from streambackup.sources.maildir.names import ROOT, parent_of
+from streambackup.sources.maildir.names import ROOT, is_folder_name, parent_of
 
 NAMES = st.sampled_from([b".A", b".B", b".A.x", b".A.y", b".B.x", b".A.x.1", b".C"])
 TREES = st.dictionaries(NAMES, st.integers(1, 12), max_size=6).filter(
@@ -43,6 +45,22 @@ def test_at_first_every_folder_is_new_the_upper_ones_first() -> None:
         "name": "1",
         "parent": first.folders[b".A.x"].item,
     }
+
+
+@given(st.binary(min_size=1, max_size=9).map(lambda rest: b"." + rest).filter(is_folder_name))
+def test_the_state_of_any_folder_keeps_the_contract(directory: bytes) -> None:
+    first = plan({directory: 1})
+
+    assert directory in first.folders
+    for folder in first.changed:
+        check_typed_state(ItemType.FOLDER, folder.state())
+
+
+def test_an_empty_level_is_a_folder_too() -> None:
+    first = plan({b".A..B": 1, b".dot.": 2})
+
+    names = [folder.state()["name"] for folder in first.changed]
+    assert names == ["INBOX", "A", "dot", "/", "/", "B"]
 
 
 def test_nothing_changed_says_nothing() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streambackup.domain.modified_utf7 import encode_modified_utf7
+from streambackup.domain.modified_utf7 import EMPTY_LEVEL, encode_modified_utf7
 from streambackup.sources.maildir.names import (
     ROOT,
     base_of,
@@ -75,6 +75,25 @@ def test_a_folder_s_name_that_does_not_decode_is_kept() -> None:
     assert folder_name(b".a&b") == "a&b"
     assert folder_name(b"." + "Ünï".encode()) == "Ünï"
     assert folder_name(b".\xff") == "/FF"
+
+
+FOLDERS = (
+    st.binary(min_size=1)
+    .map(lambda name: b"." + name.translate(None, b"/\0"))
+    .filter(is_folder_name)
+)
+
+
+def test_an_empty_level_of_a_folder_s_name_has_a_name() -> None:
+    assert folder_name(b".dot.") == EMPTY_LEVEL
+    assert folder_name(parent_of(b".A..B") or b"") == EMPTY_LEVEL
+
+
+@given(FOLDERS)
+def test_no_level_is_without_a_name_and_only_an_empty_one_is_called_so(directory: bytes) -> None:
+    level = directory.rpartition(b".")[2]
+    assert folder_name(directory)
+    assert (folder_name(directory) == EMPTY_LEVEL) == (level == b"")
 
 
 @given(st.text(st.characters(exclude_characters="./\0", exclude_categories=["Cs"]), min_size=1))

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from streambackup.domain.digest import digest_of
 from streambackup.domain.entry import ItemType
 from streambackup.errors import ItemRefusedError, TargetError
-from streambackup.sources.maildir.names import folder_name
+from streambackup.sources.maildir.names import folder_name, parent_of
 from streambackup.targets.maildir import MaildirTarget, folder_directory
 from streambackup.targets.port import FolderPath
 from tests.contract.target_contract import (
@@ -160,7 +161,7 @@ def test_what_a_client_deleted_since_is_not_held(tmp_path: Path) -> None:
     (tmp_path / placed.name).unlink()
     assert not target.holds(placed.name)
     assert bring_back(target, restored()) == [placed]
-    assert target.read(placed.name).content == MAIL
+    assert target.read(placed.name).digest == digest_of(MAIL)
 
 
 def test_what_another_restore_brought_meanwhile_is_held(tmp_path: Path) -> None:
@@ -200,3 +201,28 @@ def test_root_restores_for_the_owner_of_the_maildir(tmp_path: Path) -> None:
 def test_a_folder_is_called_the_same_when_the_source_sees_it_again(name: str) -> None:
     directory = folder_directory(FolderPath(("Work", name)))
     assert folder_name(directory.encode()) == name
+
+
+@pytest.mark.parametrize("directory", [".A..B", ".dot.", ".A...B", ".a&b..c"])
+def test_empty_levels_of_a_folder_come_back(directory: str) -> None:
+    names = []
+    above: bytes | None = directory.encode()
+    while above:
+        names.append(folder_name(above))
+        above = parent_of(above)
+
+    assert folder_directory(FolderPath(tuple(reversed(names)))) == directory.replace("&", "&-")
+
+
+def test_no_folder_at_the_top_has_an_empty_name_or_hides_as_one_that_is_on_its_way_out() -> None:
+    for names in (("/",), ("/", "A")):
+        assert folder_directory(FolderPath(names)).startswith("._-")
+
+
+def test_all_of_a_folder_with_an_empty_name_is_told_by_its_directory(tmp_path: Path) -> None:
+    state = {"name": "/"}
+    item = restored("f", ItemType.FOLDER, state, content=None, folder=FolderPath(("dot", "/")))
+    (placed,) = bring_back(MaildirTarget(tmp_path, "anna"), item)
+
+    assert placed.left_out == ()
+    assert (tmp_path / ".dot." / "cur").is_dir()
