@@ -81,7 +81,8 @@ def _first_place(
     if not places:
         raise NotFoundError(
             f"account {account} has no transaction {wanted}",
-            hint="'streambackup account history' lists its transactions.",
+            hint="'streambackup item history' lists an item's transactions, "
+            f"'streambackup account history {account}' the account's own.",
         )
     return next(iter(places.values()))
 

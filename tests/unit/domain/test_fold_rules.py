@@ -252,5 +252,6 @@ def test_up_to_a_transaction_later_doubts_do_not_count() -> None:
 
     assert states(found, "m") == [([1], "live")]
     assert found.doubts == ()
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError) as caught:
         fold_records(PartitionLog(events).records, until=id_of(2))
+    assert "'streambackup item history'" in (caught.value.hint or "")
