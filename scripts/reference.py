@@ -19,6 +19,7 @@ from streambackup.cli.main import BROKEN_PIPE_EXIT_CODE, COMMANDS, build_app
 from streambackup.domain.finding import MEANINGS
 from streambackup.events.schema import schema_text
 from streambackup.runtime.metrics import Metrics
+from streambackup.service import endpoints
 from streambackup.service.settings import Section, Settings
 from streambackup.service.settings_loading import CONFIG_PATHS, CONFIG_VARIABLE, environment_name
 
@@ -133,6 +134,17 @@ def metrics_page() -> Iterator[str]:
         "",
     )
     yield from table(("metric", "kind", "labels", "meaning"), metric_rows(Metrics()))
+    yield from (
+        "## Other answers",
+        "",
+        "At the same address, for health checks and dashboards:",
+        "",
+    )
+    served = re.findall(r"^GET (/\w+) +(.+)$", endpoints.__doc__ or "", re.MULTILINE)
+    yield from table(
+        ("path", "answer"),
+        ((f"`{path}`", its.replace("``", "`")) for path, its in served if path != "/metrics"),
+    )
 
 
 def metric_rows(metrics: Metrics) -> Iterator[tuple[str, str, str, str]]:
@@ -235,9 +247,9 @@ def help_sections(app: App, words: str) -> dict[str, list[tuple[str, str]]]:
 
 
 def exit_codes() -> Iterator[tuple[str, str]]:
-    """From the tree that errors.py begins with."""
+    """From the tree that errors.py begins with; of a code's meanings the widest, its first."""
     drawn = re.findall(r"^ +(\w+Error) +(\d+)(?:   (.+))?$", errors.__doc__ or "", re.MULTILINE)
-    meanings = {int(code): meaning or "anything else" for _, code, meaning in drawn}
+    meanings = {int(code): meaning or "anything else" for _, code, meaning in reversed(drawn)}
     meanings |= {0: "done", BROKEN_PIPE_EXIT_CODE: "whoever read the output went away"}
     for code, meaning in sorted(meanings.items()):
         yield f"`{code}`", meaning

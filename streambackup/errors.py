@@ -1,10 +1,10 @@
 """Every error a user can meet, with its exit code and its cure.
 
     StreamBackupError                   1
-      UsageError                        2   wrong command line, setting, id or time
-        NotFoundError                   3   no such account, item, transaction or file
-      StoreError                        4   the backup path is missing, foreign or damaged
-        NoStoreError                    4   no store was ever made there
+      UsageError                        2   wrong command line, setting, id, time or file to read
+        NotFoundError                   3   no such account, item, folder or transaction
+      StoreError                        4   no store there, or it or its audit log cannot be used
+        NoStoreError                    4   there is no store
         StoreBusyError                  5   another service works on this path
         NoSpaceError                    6   the disk is full; work resumes when there is space
         BlobMissingError               16   content that a state names is not in the store
@@ -59,7 +59,7 @@ class StoreError(StreamBackupError):
 
 
 class NoStoreError(StoreError):
-    """No store was ever made in the backup path."""
+    """There is no store in the backup path: none was made, or it is not mounted."""
 
 
 class StoreBusyError(StoreError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from streambackup.cli.main import COMMANDS
 from streambackup.domain.finding import FindingClass
 from streambackup.errors import StreamBackupError
 from streambackup.runtime.metrics import Metrics
+from streambackup.service import endpoints
 from streambackup.service.settings import MaildirSettings
 from streambackup.service.settings_loading import setting_keys
 from tests.tidy.tree import ROOT, texts
@@ -47,6 +49,20 @@ def test_every_metric_is_documented() -> None:
 
     assert [name for name in names if name not in text] == []
     assert len(names) > 10
+
+
+def test_every_path_served_is_documented() -> None:
+    text = page("metrics")
+    served = re.findall(r'web\.get\("(/\w+)"', inspect.getsource(endpoints))
+
+    assert [path for path in served if f"`{path}`" not in text] == []
+    assert "/healthz" in served
+
+
+def test_a_code_that_errors_share_has_the_meaning_of_them_all() -> None:
+    text = page("cli")
+
+    assert "| `4` | no store there, or it or its audit log cannot be used |" in text
 
 
 def test_every_command_is_documented() -> None:
