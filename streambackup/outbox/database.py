@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streambackup.errors import StoreBusyError, StoreError
+from streambackup.errors import NoSpaceError, StoreBusyError, StoreError
 from streambackup.runtime.database_space import no_space_for, primary_code
 from streambackup.runtime.disk import FILE_MODE, Disk, storage_errors
 
@@ -93,9 +93,7 @@ class Database:
         self.path = directory / f"outbox-{source}.sqlite"
         self._lock = threading.Lock()
         self._closed = False
-        Disk().make_directories(directory)
-        with storage_errors(self.path):
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+        self._make_file()
         self._connection = sqlite3.connect(
             self.path, timeout=0, isolation_level=None, check_same_thread=False
         )
@@ -104,6 +102,21 @@ class Database:
         except BaseException:
             self._connection.close()
             raise
+
+    def _make_file(self) -> None:
+        """Readable by its owner alone, as SQLite would not make it."""
+        try:
+            Disk().make_directories(self.path.parent)
+            with storage_errors(self.path):
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+        except NoSpaceError:
+            raise
+        except StoreError as error:
+            raise StoreError(
+                f"the outbox cannot be written: {error.message}",
+                hint="This user needs all rights in the state directory; "
+                "store.state_path names another.",
+            ) from error
 
     def _open(self, source: str) -> str:
         for setting in _SETTINGS:

@@ -9,6 +9,7 @@ import pytest
 
 from streambackup.errors import StoreBusyError, StoreError
 from streambackup.events.mailbox import Put
+from streambackup.outbox.database import Database
 from streambackup.sources.port import Observation
 from tests.support.observations import OpenOutbox, message
 from tests.support.recording_producer import RecordingProducer
@@ -63,6 +64,12 @@ async def test_ids_of_any_kind_are_kept_exactly(
 
     assert [put.item for put in producer.transactions() if isinstance(put, Put)] == names
     assert again == [None] * len(names)
+
+
+def test_a_place_that_cannot_be_written_is_named_with_its_cure() -> None:
+    with pytest.raises(StoreError, match="/sys/kernel/outbox-s") as caught:
+        Database(Path("/sys/kernel"), "s")
+    assert "store.state_path" in (caught.value.hint or "")
 
 
 async def test_the_file_is_private_and_one_process_s_at_a_time(
