@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import cached_property
 
 from streambackup.blobs.loose import LooseBlobs
 from streambackup.bus.port import partition_of
@@ -12,6 +13,7 @@ from streambackup.errors import BlobMissingError, BlobPendingError
 from streambackup.events.topics import BLOBS
 from streambackup.journal.cover import Cover, find_cover
 from streambackup.journal.segment import PartitionPath
+from streambackup.reading.arrivals import Arrivals
 from streambackup.reading.lives import last_path, newest_named
 from streambackup.reading.store_reader import StoreReader
 
@@ -48,6 +50,10 @@ class Contents:
         self._reader = reader
         self._blobs = LooseBlobs(reader.root)
         self._covers: dict[PartitionPath, Cover] = {}
+
+    @cached_property
+    def _arrivals(self) -> Arrivals:
+        return Arrivals(self._reader.root, self._reader.lives)
 
     def standing(self, state: ItemState) -> Standing:
         """Whether the content that *state* names is stored, pending or missing;
@@ -94,14 +100,10 @@ class Contents:
                 hint="Try again when the service has caught up; see 'streambackup status'.",
             )
         if standing is Standing.MISSING:
+            gone = "was stored, and its file is gone"
+            became = gone if state.digest in self._arrivals else "never arrived in the store"
             raise BlobMissingError(
-                f"the content {state.digest} never arrived in the store",
+                f"the content {state.digest} {became}",
                 hint="'streambackup check' lists what is missing.",
             )
         yield from self._blobs.pieces(state.digest)
-
-    def read(self, state: ItemState) -> bytes | None:
-        """The whole content of *state*; None where it names none. Raises what ``pieces`` does."""
-        if state.digest is None:
-            return None
-        return b"".join(self.pieces(state))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from streambackup.domain.history import AccountHistory, ItemState
@@ -19,8 +20,9 @@ class Histories(Protocol):
 
 
 class Contents(Protocol):
-    def read(self, state: ItemState) -> bytes | None:
-        """The content that *state* names, checked against its digest; None where it names none.
+    def pieces(self, state: ItemState) -> Iterator[bytes]:
+        """The content that *state* names, checked against its digest before the last piece comes;
+        nothing where it names none.
 
         Raises:
             BlobMissingError, BlobPendingError, BlobDamagedError: it cannot be had, and why.

@@ -1,26 +1,24 @@
 """Carry out a plan: in batches, resumable after any death, never twice the same item.
 
-Blocking; callers give it a thread. Content is held one item at a time.
+Blocking; callers give it a thread. Content goes to the target in pieces.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 
 import msgspec
 
-from streambackup.domain.digest import digest_of
 from streambackup.domain.entry import ItemType
 from streambackup.domain.history import AccountHistory
 from streambackup.domain.words import counted
 from streambackup.errors import (
     BlobDamagedError,
-    BusError,
     InterruptedRunError,
     ItemRefusedError,
-    StoreError,
     StreamBackupError,
     TargetError,
 )
@@ -34,9 +32,9 @@ from streambackup.restore.plan import (
 )
 from streambackup.restore.ports import Contents, Histories
 from streambackup.restore.report import Failure, RestoreReport, Unrestored
-from streambackup.restore.salvage import earlier_good, usable_content
+from streambackup.restore.salvage import earlier_good, usable_pieces
 from streambackup.restore.select import AsOf, Scope
-from streambackup.targets.port import Placed, RestoredItem, Target
+from streambackup.targets.port import Content, ContentError, Placed, RestoredItem, Target
 
 BATCH_ITEMS_MAX = 500
 BATCH_BYTES_MAX = 32 * 1024 * 1024
@@ -178,19 +176,19 @@ class RestoreRun:
             self._skip(planned, name)
             return None
         try:
-            content = usable_content(planned.state, self._contents)
-        except (StoreError, BusError, ValueError) as error:
-            corrupt = isinstance(error, (BlobDamagedError, ValueError))
-            self._fail(planned, Failure.BROKEN if corrupt else Failure.READ_ERROR, error)
-            return None
-        try:
-            placed = self._target.put(self._restored_item(planned, key, content))
+            placed = self._target.put(self._restored_item(planned, key))
         except ItemRefusedError as error:
             self._fail(planned, Failure.INVALID, error)
             return None
+        except ContentError as error:
+            corrupt = isinstance(error.reason, (BlobDamagedError, ValueError))
+            self._fail(planned, Failure.BROKEN if corrupt else Failure.READ_ERROR, error.reason)
+            return None
         return _Put(planned, key, placed)
 
-    def _restored_item(self, planned: PlannedItem, key: str, content: bytes | None) -> RestoredItem:
+    def _restored_item(self, planned: PlannedItem, key: str) -> RestoredItem:
+        state = planned.state
+        pieces = partial(usable_pieces, state, self._contents)
         return RestoredItem(
             key=key,
             account=self._plan.account,
@@ -200,7 +198,7 @@ class RestoreRun:
             state=typed_state(planned.state),
             raw_state=planned.state.state,
             folder=planned.folder,
-            content=content,
+            content=None if state.digest is None else Content(state.digest, pieces),
         )
 
     def _settle(self, put: list[_Put]) -> None:
@@ -242,8 +240,7 @@ class RestoreRun:
             self._fail(planned, Failure.UNVERIFIED, error)
             return True
         wrong = [field for field, kept in placed.kept.items() if found.kept.get(field) != kept]
-        digest = None if found.content is None else digest_of(found.content)
-        if digest != planned.digest:
+        if found.digest != planned.digest:
             wrong.append("content")
         if wrong:
             reason = f"{placed.name} was read back with another {', '.join(wrong)}"

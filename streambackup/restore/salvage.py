@@ -8,6 +8,7 @@ from streambackup.domain.history import ItemHistory, ItemState
 from streambackup.errors import BusError, StoreError
 from streambackup.restore.plan import typed_state
 from streambackup.restore.ports import Contents
+from streambackup.targets.port import ContentError
 
 
 def earlier_good(history: ItemHistory, before: str, contents: Contents) -> str | None:
@@ -23,26 +24,32 @@ def earlier_good(history: ItemHistory, before: str, contents: Contents) -> str |
         except ValueError:
             continue
         try:
-            usable_content(state, contents)
-        except (StoreError, BusError, ValueError):
+            for _ in usable_pieces(state, contents):
+                pass
+        except ContentError:
             without_content.add(state.digest)
             continue
         return str(state.transactions[-1])
     return None
 
 
-def usable_content(state: ItemState, contents: Contents) -> bytes | None:
+def usable_pieces(state: ItemState, contents: Contents) -> Iterator[bytes]:
     """The content of *state*.
 
     Raises:
-        StoreError, BusError: it cannot be had. ValueError: it is not as the state says.
+        ContentError: it cannot be had (StoreError, BusError), or is not as the state says
+        (ValueError).
     """
-    content = contents.read(state)
-    if content is None and state.digest is not None:
-        raise ValueError(f"there is no content for {state.digest}")
-    if content is not None and state.size not in (None, len(content)):
-        raise ValueError(f"the content has {len(content)} bytes, the state says {state.size}")
-    return content
+    size = 0
+    try:
+        for piece in contents.pieces(state):
+            size += len(piece)
+            yield piece
+    except (StoreError, BusError) as error:
+        raise ContentError(error) from error
+    if state.digest is not None and state.size not in (None, size):
+        reason = f"the content has {size} bytes, the state says {state.size}"
+        raise ContentError(ValueError(reason))
 
 
 def _earlier(history: ItemHistory, before: str) -> Iterator[ItemState]:

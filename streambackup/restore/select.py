@@ -124,7 +124,11 @@ def _one_folder(history: AccountHistory, wanted: str, as_of: AsOf) -> Selection:
     live = {known.item: state for known, state in history.live(as_of.instant_ms)}
     folders = [item for item, state in live.items() if state.type == ItemType.FOLDER]
     known_as = {folder: paths.of_folder(folder, as_of.instant_ms) for folder in folders}
-    top = _find_folder(wanted, known_as, as_of)
+    try:
+        top = _find_folder(wanted, known_as, as_of)
+    except NotFoundError as error:
+        hint = _deleted_folder(history, paths, wanted, as_of) or error.hint
+        raise NotFoundError(error.message, hint=hint) from error
     inside, reached = {top}, [top]
     children: dict[str, list[str]] = {}
     for item, state in live.items():
@@ -158,6 +162,29 @@ def _find_folder(wanted: str, folders: dict[str, FolderPath], as_of: AsOf) -> st
             hint=did_you_mean(path, map(str, folders.values())),
         )
     return found[0]
+
+
+def _deleted_folder(
+    history: AccountHistory, paths: FolderPaths, wanted: str, as_of: AsOf
+) -> str | None:
+    """How to bring back the folder *wanted* as it was before it was deleted, if it was."""
+    deletions = [
+        state.start_ms
+        for known in history.items.values()
+        for state in known.states
+        if state.type == ItemType.FOLDER
+        and state.deleted
+        and not state.late
+        and (as_of.instant_ms is None or state.start_ms <= as_of.instant_ms)
+        and wanted.strip("/") in (known.item, str(paths.of_folder(known.item, state.start_ms - 1)))
+    ]
+    if not deletions:
+        return None
+    last = max(deletions)
+    return (
+        f"It was deleted at {format_instant(last)}: '--at {format_instant(last - 1)}' brings it "
+        "back as it was before, 'streambackup restore undelete' all that was deleted with it."
+    )
 
 
 def _whole_account(history: AccountHistory, as_of: AsOf) -> Selection:

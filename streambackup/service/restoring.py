@@ -4,6 +4,7 @@ and the id map beside it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,20 +113,21 @@ class AllContents:
         self._stored = Contents(reader)
         self._on_bus: BusContents | None = None
 
-    def read(self, state: ItemState) -> bytes | None:
-        """The content that *state* names, checked against its digest; None where it names none.
+    def pieces(self, state: ItemState) -> Iterator[bytes]:
+        """The content that *state* names, checked against its digest before the last piece comes;
+        nothing where it names none. What is still on the bus is one piece.
 
         Raises:
             BlobMissingError, BlobDamagedError: the store's answer. BlobPendingError: neither the
             store nor the bus has it. BusError: the bus cannot be read.
         """
         try:
-            return self._stored.read(state)
+            yield from self._stored.pieces(state)
         except BlobPendingError:
             content = self._from_bus().read(state)
             if content is None:
                 raise
-            return content
+            yield content
 
     def close(self) -> None:
         if self._on_bus is not None:

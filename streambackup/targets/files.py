@@ -34,9 +34,17 @@ from streambackup.targets.names import (
     stays_inside,
     twin_name,
 )
-from streambackup.targets.port import FolderPath, Placed, ReadBack, RestoredItem
+from streambackup.targets.port import (
+    Content,
+    ContentError,
+    FolderPath,
+    Placed,
+    ReadBack,
+    RestoredItem,
+)
 from streambackup.targets.staging import (
     Staging,
+    digest_of_file,
     holds_exactly,
     owner_to_keep,
     target_errors,
@@ -103,7 +111,12 @@ class FilesTarget:
                 files = _files_of(item, number)
                 paths = {directory / name: data for name, data in files.items()}
                 if all(holds_exactly(p, d) or not os.path.lexists(p) for p, d in paths.items()):
-                    return self._stage(item, paths)
+                    try:
+                        return self._stage(item, paths)
+                    except ContentError:
+                        for path in paths:
+                            self._staging.drop(path)
+                        raise
         raise AssertionError("itertools.count ends")
 
     def sync(self) -> None:
@@ -119,13 +132,13 @@ class FilesTarget:
         beside = path.with_name(path.name + _STATE)
         with target_errors(path):
             if beside.is_file():
-                return ReadBack(path.read_bytes(), _state_in(beside))
+                return ReadBack(digest_of_file(path), _state_in(beside))
             if path.suffix == _STATE:
                 return ReadBack(None, _state_in(path))
             kept = {"received_ms": time_of(path)} if path.suffix == ".eml" else {}
-            return ReadBack(path.read_bytes(), kept)
+            return ReadBack(digest_of_file(path), kept)
 
-    def _stage(self, item: RestoredItem, paths: dict[Path, bytes]) -> Placed:
+    def _stage(self, item: RestoredItem, paths: dict[Path, bytes | Content]) -> Placed:
         """Write aside what is not there yet; the last of *paths* is the one that names the item."""
         time_ms = getattr(item.state, _TIME_FIELDS.get(item.type, ""), None)
         timed = time_ms is not None
@@ -176,10 +189,10 @@ class FilesTarget:
         return path, True
 
 
-def _files_of(item: RestoredItem, number: int) -> dict[str, bytes]:
+def _files_of(item: RestoredItem, number: int) -> dict[str, bytes | Content]:
     """Names and bytes of the files that *item* becomes, its content last."""
     extension = _EXTENSIONS.get(item.type, _OTHER_CONTENT) if item.content is not None else ""
-    files = {}
+    files: dict[str, bytes | Content] = {}
     if item.content is None or item.type not in _CONTENT_SAYS_ALL:
         told = StateFile(
             account=item.account,

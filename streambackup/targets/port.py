@@ -6,7 +6,7 @@ lock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -28,8 +28,27 @@ class FolderPath(msgspec.Struct, frozen=True):
         return "/".join(self.names)
 
 
+class ContentError(Exception):
+    """The content of an item cannot be had, for the ``reason``; a target lets it through."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class Content(msgspec.Struct, frozen=True):
+    """Content to be written, never held whole.
+
+    Each call of ``pieces`` gives it from its beginning, and raises ContentError at last if it is
+    not what ``digest`` says.
+    """
+
+    digest: str
+    pieces: Callable[[], Iterator[bytes]]
+
+
 class RestoredItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One item to bring back: its state as it was, its folder there, and its verified content.
+    """One item to bring back: its state as it was, its folder there, and its content.
 
     ``key`` (32 hex digits) names this state of this item of this store and no other; a target
     derives from it the name that it gives. ``account``, ``item`` and ``transaction`` say where it
@@ -44,7 +63,7 @@ class RestoredItem(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     raw_state: dict[str, Any]
     folder: FolderPath
-    content: bytes | None
+    content: Content | None
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -58,9 +77,9 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 class ReadBack(msgspec.Struct, frozen=True):
-    """What a target holds under a name."""
+    """What a target holds under a name, its content as a digest."""
 
-    content: bytes | None
+    digest: str | None
     kept: dict[str, Any]
 
 
@@ -96,7 +115,7 @@ class Target(Protocol):
 
         Raises:
             ItemRefusedError: this target cannot hold this item. TargetError: nothing can be
-            written.
+            written. ContentError: nothing of the item will be there.
         """
         ...
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from streambackup.domain.digest import digest_name, digest_of
 from streambackup.errors import NoSpaceError, StoreError, TargetError
 from streambackup.runtime.disk import Disk
+from streambackup.targets.port import Content, ContentError
 
 _SYNCED_ONE_BY_ONE_MAX = 4
 """Up to so many files are synced each;
@@ -59,21 +62,39 @@ class Staging:
         self._unsynced: set[Path] = set()
 
     def add(
-        self, aside: Path, final: Path, data: bytes, *, owner: tuple[int, int] | None = None
+        self,
+        aside: Path,
+        final: Path,
+        data: bytes | Content,
+        *,
+        owner: tuple[int, int] | None = None,
     ) -> None:
         """Write *data* to *aside*, on the file system of *final*;
         a dead writer's leftover there is replaced.
+
+        Raises:
+            ContentError: and leaves nothing.
         """
         with contextlib.suppress(FileNotFoundError):
             self._disk.unlink(aside)
         file = self._disk.create(aside)
         try:
-            file.write(data)
+            for piece in data.pieces() if isinstance(data, Content) else (data,):
+                file.write(piece)
+        except ContentError:
+            self._disk.unlink(aside)
+            raise
         finally:
             file.close()
         if owner is not None:
             os.chown(aside, *owner)
         self._ready[final] = aside
+
+    def drop(self, final: Path) -> None:
+        """Take back what was added to become *final*, if anything was."""
+        aside = self._ready.pop(final, None)
+        if aside is not None:
+            self._disk.unlink(aside)
 
     def set_time(self, final: Path, time_ms: int) -> bool:
         """Give the staged file its time of modification; False where the system cannot hold it."""
@@ -114,6 +135,13 @@ def time_of(path: Path) -> int:
     return path.stat().st_mtime_ns // 1_000_000
 
 
-def holds_exactly(path: Path, data: bytes) -> bool:
+def holds_exactly(path: Path, data: bytes | Content) -> bool:
     """Whether the file at *path* has just these bytes."""
-    return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
+    digest = data.digest if isinstance(data, Content) else digest_of(data)
+    return path.is_file() and digest_of_file(path) == digest
+
+
+def digest_of_file(path: Path) -> str:
+    """The digest of what the file holds, however large it is."""
+    with path.open("rb") as file:
+        return digest_name(hashlib.file_digest(file, "sha256").digest())

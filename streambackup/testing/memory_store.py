@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from streambackup.domain.digest import digest_of
@@ -53,14 +54,14 @@ class MemoryStore:
             raise NotFoundError(f"there is no account {account}")
         return fold(account, self._entries[account], moment_ms=self._moment_ms, until=until)
 
-    def read(self, state: ItemState) -> bytes | None:
+    def pieces(self, state: ItemState) -> Iterator[bytes]:
         if state.digest is None:
-            return None
+            return
         if state.digest in self.failures:
             raise self.failures[state.digest]
         if state.digest not in self._contents:
             raise BlobMissingError(f"{state.digest} is not stored")
-        return self._contents[state.digest]
+        yield self._contents[state.digest]
 
     def _add(
         self,

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from streambackup.domain.digest import digest_of
 from streambackup.domain.entry import ItemType
 from streambackup.domain.item import STATE_TYPES
-from streambackup.errors import TargetError
-from streambackup.targets.port import FolderPath, Placed, RestoredItem, Target
+from streambackup.errors import ItemRefusedError, TargetError
+from streambackup.targets.port import (
+    Content,
+    ContentError,
+    FolderPath,
+    Placed,
+    RestoredItem,
+    Target,
+)
 
 INBOX = FolderPath(("INBOX",), "inbox")
 WORK = FolderPath(("Work", "2026"))
@@ -65,7 +73,7 @@ def restored(
         state=msgspec.convert(raw, STATE_TYPES[type]),
         raw_state=raw,
         folder=folder,
-        content=content,
+        content=None if content is None else Content(digest_of(content), lambda: iter([content])),
     )
 
 
@@ -107,12 +115,39 @@ class TargetContract:
         target = open_target()
         (placed,) = bring_back(target, restored())
         assert target.holds(placed.name)
-        assert target.read(placed.name).content == MAIL
+        assert target.read(placed.name).digest == digest_of(MAIL)
 
     @pytest.mark.parametrize("content", ODD_CONTENTS.values(), ids=ODD_CONTENTS)
     def test_bytes_are_identical(self, open_target: OpenTarget, content: bytes) -> None:
         (placed,) = bring_back(open_target(), restored(content=content))
-        assert open_target().read(placed.name).content == content
+        assert open_target().read(placed.name).digest == digest_of(content)
+
+    @pytest.mark.parametrize("type", [ItemType.MESSAGE, ItemType.DOCUMENT])
+    def test_of_content_that_breaks_off_nothing_is_there_and_the_rest_goes_on(
+        self, open_target: OpenTarget, tmp_path: Path, type: ItemType
+    ) -> None:
+        def pieces() -> Iterator[bytes]:
+            yield from (MAIL, MAIL)
+            raise ContentError(ValueError("damaged"))
+
+        target = open_target()
+        state = {"folder": "f1"} if type is ItemType.MESSAGE else {"name": "a"}
+        item = restored("broken", type, state)
+        broken = msgspec.structs.replace(item, content=Content(digest_of(MAIL), pieces))
+        try:
+            with pytest.raises(ContentError, match="damaged"):
+                target.put(broken)
+        except ItemRefusedError:
+            assert type is ItemType.DOCUMENT
+        (placed,) = bring_back(target, restored())
+
+        assert [data for data in tree(tmp_path).values() if data] == [MAIL]
+        assert target.read(placed.name).digest == digest_of(MAIL)
+
+    def test_content_in_pieces_is_put_together(self, open_target: OpenTarget) -> None:
+        whole = Content(digest_of(MAIL * 3), lambda: iter([MAIL] * 3))
+        (placed,) = bring_back(open_target(), msgspec.structs.replace(restored(), content=whole))
+        assert open_target().read(placed.name).digest == digest_of(MAIL * 3)
 
     def test_the_target_gives_back_what_it_says_it_keeps(self, open_target: OpenTarget) -> None:
         target = open_target()
@@ -151,7 +186,7 @@ class TargetContract:
         open_target().put(restored())
         target = open_target()
         (placed,) = bring_back(target, restored())
-        assert target.read(placed.name).content == MAIL
+        assert target.read(placed.name).digest == digest_of(MAIL)
         assert list(tree(Path(target.place)).values()) == [MAIL]
 
     def test_two_states_of_one_item_stand_side_by_side(self, open_target: OpenTarget) -> None:
@@ -178,7 +213,7 @@ class TargetContract:
         (again,) = bring_back(open_target(), restored())
         assert again.name != placed.name
         assert path.read_bytes() == b"changed by its owner"
-        assert open_target().read(again.name).content == MAIL
+        assert open_target().read(again.name).digest == digest_of(MAIL)
 
     def test_folders_are_made_once(self, open_target: OpenTarget) -> None:
         target = open_target()
@@ -195,7 +230,7 @@ class TargetContract:
         folder = FolderPath((name, name))
         state = {"folder": name, "subject": name}
         (placed,) = bring_back(target, restored(name, state=state, folder=folder))
-        assert target.read(placed.name).content == MAIL
+        assert target.read(placed.name).digest == digest_of(MAIL)
         assert [data for data in tree(Path(target.place)).values() if data] == [MAIL]
         assert set(tmp_path.parent.iterdir()) == before
 
@@ -212,7 +247,7 @@ class TargetContract:
         target = open_target()
         folder = FolderPath(tuple(f"{depth} " + "deep" * 20 for depth in range(80)))
         (placed,) = bring_back(target, restored(folder=folder))
-        assert target.read(placed.name).content == MAIL
+        assert target.read(placed.name).digest == digest_of(MAIL)
 
     def test_times_at_the_ends_of_the_calendar_are_no_obstacle(
         self, open_target: OpenTarget
@@ -222,7 +257,7 @@ class TargetContract:
             target = open_target()
             (placed,) = bring_back(target, restored(f"m{number}", state=state))
             read = target.read(placed.name)
-            assert read.content == MAIL
+            assert read.digest == digest_of(MAIL)
             assert "received_ms" in {*placed.kept, *placed.left_out}
             assert placed.kept.items() <= {**read.kept, "flags": []}.items()
 

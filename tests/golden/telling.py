@@ -166,7 +166,7 @@ def _content(contents: Contents, state: ItemState) -> str:
     standing = contents.standing(state)
     if standing is not Standing.STORED:
         return str(standing)
-    return base64.b64encode(contents.read(state) or b"").decode()
+    return base64.b64encode(b"".join(contents.pieces(state))).decode()
 
 
 TOLD: list[tuple[str, Callable[[Path], Any], Callable[[Path], bytes] | None]] = [

@@ -215,9 +215,9 @@ async def test_pending_and_missing_are_told_apart(rig: Rig) -> None:
     offset = await rig.publish(other, "other", (0, len(other)))
     contents = Contents(StoreReader(rig.root))
     with pytest.raises(BlobPendingError):
-        contents.read(state_of(data, offset))
+        list(contents.pieces(state_of(data, offset)))
 
     await rig.work()
 
     with pytest.raises(BlobMissingError):
-        Contents(StoreReader(rig.root)).read(state_of(data, offset))
+        list(Contents(StoreReader(rig.root)).pieces(state_of(data, offset)))

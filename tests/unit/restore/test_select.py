@@ -123,6 +123,17 @@ def test_a_folder_that_is_not_there_brings_the_most_similar(store: MemoryStore) 
     assert raised.value.hint == "Did you mean 'Work/2026'?"
 
 
+@pytest.mark.parametrize("name", ["y", "Work/2026", "/Work/2026/"])
+def test_a_folder_that_was_deleted_names_the_way_back(store: MemoryStore, name: str) -> None:
+    store.delete("anna", "y", time_ms=500)
+    with pytest.raises(NotFoundError) as raised:
+        chosen(store, OneFolder(name))
+    assert "deleted at 1970-01-01T00:00:00.500Z" in (raised.value.hint or "")
+    assert "'--at 1970-01-01T00:00:00.499Z'" in (raised.value.hint or "")
+    assert "restore undelete" in (raised.value.hint or "")
+    assert "Work/2026:y" in subjects(chosen(store, OneFolder(name), at(499)))
+
+
 def test_two_folders_of_one_path_are_told_apart_by_id(store: MemoryStore) -> None:
     store.put("anna", "w2", "folder", {"name": "Work"}, time_ms=500)
     with pytest.raises(UsageError) as raised:
