@@ -73,7 +73,7 @@ class Watch:
 
 
 @pytest.mark.row("F008")
-@pytest.mark.row("M3")
+@pytest.mark.row("M3", part="append-only")
 def test_logs_only_grow_and_each_accounts_by_one_writer(tmp_path: Path) -> None:
     """Looked at after each of 1000 random events, and over a killed and a second service."""
     backup = Backup(tmp_path / "backup").init()
