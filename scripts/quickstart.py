@@ -109,9 +109,12 @@ class Demo:
 
 def describe(item: dict[str, object]) -> str:
     """One line for what an item is now."""
-    state = "was deleted from" if item["deleted_ms"] else "is in"
-    place = f" {state} {item['folder']}" if item["folder"] else ""
-    return f"{item['type']} {str(item['name'])[:60]!r}{place}"
+    folder = item["folder"]
+    if item["deleted_ms"]:
+        became = f" was deleted from {folder}" if folder else " was deleted"
+    else:
+        became = f" is in {folder}" if folder else ""
+    return f"{item['type']} {str(item['name'])[:60]!r}{became}"
 
 
 def say(text: str = "") -> None:
