@@ -178,7 +178,7 @@ partitions as not known (`null`), and then has the exit code of what is wrong wi
 | `2026-11-21`, `2026-11-21 14:03` | in the machine's zone, which is then named on standard error |
 | `90s ago`, `2h ago`, `3d ago`, `1w ago` | before now |
 | `now`, `today`, `yesterday` | now; the beginning of the day in the machine's zone |
-| `1795269802123` | milliseconds since 1970-01-01 UTC |
+| `1795269802123` | milliseconds since 1970-01-01 UTC, of 12 to 16 digits: from 1973 on |
 
 ## Who looked
 

@@ -94,4 +94,7 @@ def _to_ms(moment: datetime) -> int:
 
 
 def _unreadable(text: str) -> UsageError:
-    return UsageError(f"{text!r} is not a time", hint=f"Write a time like {EXAMPLES}.")
+    hint = f"Write a time like {EXAMPLES}."
+    if text.strip().isdecimal():
+        hint += " Milliseconds since 1970 have 12 to 16 digits: they begin in 1973."
+    return UsageError(f"{text!r} is not a time", hint=hint)

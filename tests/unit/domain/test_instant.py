@@ -68,6 +68,14 @@ def test_an_unreadable_time_is_refused_with_examples(text: str) -> None:
     assert EXAMPLES in caught.value.hint
 
 
+@pytest.mark.parametrize("text", ["1", "99999999999"])
+def test_too_few_milliseconds_are_refused_with_their_bound(text: str) -> None:
+    with pytest.raises(UsageError, match="not a time") as caught:
+        parse(text)
+    assert "12 to 16 digits" in (caught.value.hint or "")
+    assert format_instant(parse("1" + "0" * 11).time_ms) == "1973-03-03T09:46:40.000Z"
+
+
 def test_the_ends_of_the_calendar_are_no_accident() -> None:
     assert parse("0001-01-01T00:00:00+10:00").time_ms == 0
     assert parse("9999-12-31T23:59:59-10:00").time_ms == 253_402_336_799_000
