@@ -16,6 +16,7 @@ from streambackup.service.settings import Settings
 from streambackup.service.status import Look, Status, collect_status
 from streambackup.service.store_home import find_store
 from streambackup.service.store_lock import is_locked
+from streambackup.service.told_warnings import told_warnings
 from streambackup.service.wiring import open_bus
 
 MB = 1_000_000
@@ -40,10 +41,11 @@ async def _collect(settings: Settings) -> Look:
         answer = await ask_service(address, home.config.store)
         if answer is not None:
             return Look(answer, _bus_away(answer))
-        note(f"the service does not answer on {http.listen}: what its sources say is not shown")
+        note(f"the service does not answer on {http.listen}")
+    source_warnings = told_warnings(home) if is_locked(home.root) else ()
     bus = open_bus(settings, SystemClock())
     try:
-        return await collect_status(settings, home, bus)
+        return await collect_status(settings, home, bus, source_warnings=source_warnings)
     finally:
         await bus.close()
 

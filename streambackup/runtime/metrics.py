@@ -74,6 +74,9 @@ class Metrics:
             "Transactions safe in a source's outbox and not yet on the bus.",
             ("source",),
         )
+        self.trees_away = self._gauge(
+            "source_trees_away", "Trees that a source watches and cannot read now.", ("source",)
+        )
 
     def _process(self) -> None:
         self.loop_lag = self._gauge(

@@ -105,8 +105,8 @@ async def collect_status(
     """Look at everything; works with a running service and without one. Where the bus cannot be
     asked, what the store itself knows is told.
 
-    *generation* is the open one, where that is known already; *source_warnings* are known only to
-    the process that runs the sources.
+    *generation* is the open one, where that is known already; *source_warnings* come from the
+    process that runs the sources.
 
     Raises:
         StoreError: the store cannot be read.

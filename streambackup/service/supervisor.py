@@ -13,7 +13,7 @@ from enum import StrEnum
 import structlog
 
 from streambackup.bus.port import Bus
-from streambackup.errors import BusError
+from streambackup.errors import BusError, NoSpaceError
 from streambackup.events.config import Generation
 from streambackup.journal.life import write_life
 from streambackup.outbox.outbox import Outbox
@@ -35,6 +35,7 @@ from streambackup.service.settings import Settings
 from streambackup.service.status import Status, collect_status, partition_statuses
 from streambackup.service.store_home import StoreHome, open_store
 from streambackup.service.store_lock import store_lock
+from streambackup.service.told_warnings import tell_warnings
 from streambackup.service.wiring import EMBEDDED_PARTITIONS, Workers, open_bus
 from streambackup.sources.maildir.source import MaildirSource
 
@@ -113,7 +114,11 @@ class Service:
 
     def parts(self, roles: Collection[Role], stack: AsyncExitStack) -> Mapping[str, Part]:
         """What has to run for *roles*; what they need until the end is left on *stack*."""
-        parts: dict[str, Part] = {"loop": self._watch_loop, "levels": self._watch_levels}
+        parts: dict[str, Part] = {
+            "loop": self._watch_loop,
+            "levels": self._watch_levels,
+            "warnings": self._tell_warnings,
+        }
         if Role.ACCOUNT in roles:
             account = self._workers.account_handler(stack.enter_context(filing_process()))
             parts["account"] = self._add_worker(Role.ACCOUNT, account)
@@ -162,9 +167,31 @@ class Service:
             self._workers.home,
             self._workers.bus,
             self._workers.generation,
-            source_warnings=self._source.warnings if self._source else (),
+            source_warnings=self._source_warnings(),
         )
         return look.status
+
+    def _source_warnings(self) -> list[str]:
+        return self._source.warnings if self._source else []
+
+    async def _tell_warnings(self, stop: asyncio.Event) -> None:
+        """Keep the file that tells what the sources cannot read; a full disk is counted."""
+        told: list[str] | None = None
+        while not stop.is_set():
+            if self._source is not None:
+                away = self._workers.metrics.trees_away.labels(self._source.name)
+                away.set(self._source.away)
+            warnings = self._source_warnings()
+            if warnings != told:
+                try:
+                    await asyncio.to_thread(
+                        tell_warnings, self._workers.home, warnings, self._workers.disk
+                    )
+                    told = warnings
+                except NoSpaceError as error:
+                    self._workers.metrics.errors.labels(type(error).__name__).inc()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LEVELS_EVERY_S)
 
     async def _watch_loop(self, stop: asyncio.Event) -> None:
         await watch_loop(stop, clock=self._workers.clock, report=self._workers.metrics.loop_lag.set)

@@ -77,6 +77,11 @@ class MaildirSource:
             unread.append("more may not be read: 'maildir_entry_not_read' in the log has all")
         return away + unread
 
+    @property
+    def away(self) -> int:
+        """How many of the trees are not there, or cannot be read."""
+        return len(self._away)
+
     async def observe(self, memory: Memory) -> AsyncGenerator[list[Observation], None]:
         """As the port says. Raises SourceError when none of the trees is there (any more)."""
         watcher = self._new_watcher()
