@@ -124,7 +124,9 @@ async def test_keywords_that_could_not_be_read_are_asked_for_again_without_a_cha
     async with watching(source_of(root, DeafToKeywords), state) as seen:
         await seen.until(lambda: count(seen) == 1)
         written(root / "new-keywords", b"0 Work\n").rename(root / "dovecot-keywords")
-        await seen.until(lambda: states(seen)[0]["tags"] == ["Work"])
+        await seen.until(lambda: states(seen)[0]["tags"])
+
+    assert states(seen)[0]["tags"] == ["Work"]
 
 
 async def test_keywords_that_could_not_be_read_are_asked_for_again_with_the_next_change(
