@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from streambackup.bus.embedded.bus import EmbeddedBus
@@ -15,12 +16,16 @@ from streambackup.domain.transaction import Position, TransactionId
 from streambackup.events.blob import Chunk
 from streambackup.events.codec import encode_event
 from streambackup.events.mailbox import SCHEMA
+from streambackup.journal.cover import Cover
 from streambackup.journal.life import Life, write_life
+from streambackup.journal.owner import PartitionOwner
+from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.store_config import STORE_FILE, StoreConfig, encode_store_config
 from streambackup.reading.store_reader import StoreReader
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
 from streambackup.service.bus_contents import BusContents
+from streambackup.testing.partition_store import identity
 
 GENERATION = "00112233aabbccdd"
 BLOBS = "mailbox.blobs"
@@ -110,3 +115,23 @@ def test_an_upload_begun_anew_counts_from_there(tmp_path: Path) -> None:
 def test_what_is_not_there_whole_is_not_given(tmp_path: Path, values: tuple[bytes, ...]) -> None:
     """No chunk, no end, no beginning, other content than the digest says."""
     assert Published(tmp_path, *values).read() is None
+
+
+def test_content_of_topics_that_were_made_anew_is_looked_for_in_their_new_life(
+    tmp_path: Path,
+) -> None:
+    """What the first life had read says nothing of what the second holds."""
+    published = Published(tmp_path, BEGUN, ENDED)
+    partition = published.places[0].partition
+    first = PartitionPath(tmp_path, GENERATION, BLOBS, partition)
+    owner = PartitionOwner(first, Disk(), identity(), 1, Cover())
+    owner.append_gap(10, "read", 1)
+    owner.seal()
+    derived = "00112233aabbccee"
+    follows = msgspec.structs.replace(
+        LIFE, generation=derived, number=2, predecessor=GENERATION, derived=True
+    )
+    write_life(tmp_path, follows, Disk())
+    first._replace(generation=derived).directory.mkdir(parents=True)
+
+    assert published.read() == CONTENT
