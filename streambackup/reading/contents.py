@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from streambackup.blobs.loose import LooseBlobs
 from streambackup.bus.port import partition_of
@@ -13,9 +14,11 @@ from streambackup.errors import BlobMissingError, BlobPendingError
 from streambackup.events.topics import BLOBS
 from streambackup.journal.cover import Cover, find_cover
 from streambackup.journal.segment import PartitionPath
-from streambackup.reading.arrivals import Arrivals
 from streambackup.reading.lives import last_path, newest_named
 from streambackup.reading.store_reader import StoreReader
+
+if TYPE_CHECKING:
+    from streambackup.reading.arrivals import Arrivals
 
 
 class Standing(StrEnum):
@@ -53,6 +56,9 @@ class Contents:
 
     @cached_property
     def _arrivals(self) -> Arrivals:
+        # Imported here because it brings SQLite, and is asked only where content is absent.
+        from streambackup.reading.arrivals import Arrivals
+
         return Arrivals(self._reader.root, self._reader.lives)
 
     def standing(self, state: ItemState) -> Standing:
