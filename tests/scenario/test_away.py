@@ -43,4 +43,5 @@ def test_a_metric_counts_the_trees_that_are_away(tmp_path: Path) -> None:
         running.wait_until(lambda: name + b"0.0" in running.get("/metrics"), "none was away")
         (tmp_path / "bob").rename(tmp_path / "elsewhere")
         running.wait_until(lambda: name + b"1.0" in running.get("/metrics"), "one was away")
+        assert name + b"1.0" in running.get("/metrics")
         running.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -248,22 +247,6 @@ def test_nothing_is_restored_into_the_backup_path(say: Say, backup: Backup) -> N
     assert said.code == 12
     assert "lies in the backup path" in said.errors
     assert tree_of(backup.path) == before
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["init", "--path", ""],
-        ["status", "--config", ""],
-        ["publish", ""],
-        ["restore", "account", ANN, "--to", ""],
-        ["fingerprint", "--compare", ""],
-    ],
-)
-def test_an_empty_path_is_not_the_current_directory(words: list[str], tmp_path: Path) -> None:
-    with contextlib.chdir(tmp_path):
-        assert run_command(words) == 2
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_is_no_lines_to_publish(say: Say, tmp_path: Path) -> None:

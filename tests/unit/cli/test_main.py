@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import subprocess
@@ -182,3 +183,21 @@ def test_a_command_loads_only_what_it_needs() -> None:
     needless = {"aiohttp", "aiokafka", "prometheus_client", "rich", "sqlite3", "structlog"}
     assert loaded & (needless | {"asyncio"}) == set()
     assert "msgspec" in loaded
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["init", "--path", ""],
+        ["status", "--config", ""],
+        ["publish", ""],
+        ["restore", "account", "ann@example.org", "--to", ""],
+        ["fingerprint", "--compare", ""],
+    ],
+)
+def test_an_empty_path_is_not_the_current_directory(words: list[str], tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with contextlib.chdir(empty):
+        assert run_command(words) == 2
+    assert list(empty.iterdir()) == []

@@ -31,7 +31,7 @@ class DictMemory:
 
     def record(self, batches: Batches) -> list[str | None]:
         """Draw *batches* as an outbox does; gives the items of the messages in them."""
-        items = []
+        items: list[str | None] = []
         for batch in batches:
             for observation in batch:
                 for key, value in observation.remember.items():

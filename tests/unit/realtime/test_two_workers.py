@@ -89,7 +89,7 @@ async def test_two_workers_of_one_partition_at_once_never_write_one_log(tmp_path
     )
     look()
 
-    assert ended == [None, None]
+    assert list(ended) == [None, None]
     for disk in (first, second):
         assert ".journal" in {path.suffix for path in disk.logs}
     assert ".jsonl" in {path.suffix for path in first.logs | second.logs}

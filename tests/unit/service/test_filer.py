@@ -101,7 +101,7 @@ def test_a_service_that_is_the_first_process_of_a_container_files(tmp_path: Path
     root = tmp_path / "store"
     root.mkdir()
     (root / "journal").touch()
-    command = [*NEW_NAMESPACE, sys.executable, script, root]
+    command = [*NEW_NAMESPACE, sys.executable, str(script), str(root)]
     done = subprocess.run(command, capture_output=True, timeout=30, check=False, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "file_partition" in done.stdout
