@@ -83,14 +83,18 @@ class Bench:
         *,
         as_json: bool,
         also: Mapping[str, object] | None = None,
+        broken: Sequence[str] = (),
     ) -> None:
-        """Print the result and end the process: with 1 when the bound is missed."""
+        """Print the result and end the process: with 1 when the bound is missed, or when promises
+        of the bench's own are *broken*, a line for each.
+        """
         result = self.result(pairs, also)
         missed = self.missed(statistics.median(pair.ratio for pair in pairs))
-        if missed is not None:
-            say(f"BOUND MISSED: {missed}")
+        lines = [*([missed] if missed else []), *(f"{self.name}: {line}" for line in broken)]
+        for line in lines:
+            say(f"BOUND MISSED: {line}")
         print(json.dumps(result) if as_json else as_text(result), flush=True)
-        sys.exit(missed is not None)
+        sys.exit(bool(lines))
 
 
 def alternate(ours: Callable[[], float], rival: Callable[[], float], *, pairs: int) -> list[Pair]:

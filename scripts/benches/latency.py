@@ -1,60 +1,44 @@
 """From the acknowledgement of a record to its durable frame, p99, against a fetch wait and a sync.
 
 ``streambackup run`` records single transactions that come on Kafka at a steady rate; another one
-does so on the embedded bus, small contents too. A hook in their Python notes when each sync ended
-and how long it took, and the journal tells which records the file held by then. The rival is the
-setting ``worker.fetch_wait_ms`` and the run's median sync of a journal.
+does so on the embedded bus, small contents too. The rival is the setting ``worker.fetch_wait_ms``
+and the run's median sync of a journal. A third one watches a Maildir, where every kind of change is
+to be durable within the time promised.
 """
 
 from __future__ import annotations
 
 import asyncio
 import bisect
-import contextlib
 import itertools
 import json
-import os
 import random
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from benches._harness import Bench, Pair, say
 from benches._load import TOPIC, transactions
+from benches._maildir_latency import watch_maildir
 from benches._service import Service, Store, own_kafka, scratch
+from benches._syncs import Syncs, note_syncs
 from streambackup.bus.port import Outgoing, Producer
 from streambackup.domain.digest import digest_of
 from streambackup.events.blob import Chunk
 from streambackup.events.codec import encode_event
 from streambackup.events.mailbox import SCHEMA
-from streambackup.journal.frame import Frame, decode_frames
+from streambackup.events.topics import BLOBS
 from streambackup.runtime.clock import SystemClock
 from streambackup.service.settings import Settings
 from streambackup.service.settings_loading import load_settings
 from streambackup.service.wiring import open_bus
 
-ROWS: list[str] = []
+ROWS = ["F024"]
 BENCH = Bench("latency", unit="ms", at_most=3.0)
 PARTITIONS = 12
 ACCOUNTS = 200
-BLOBS = "mailbox.blobs"
-NOTE_SYNCS = """
-import os, time
-file = open(os.environ["SYNCS_FILE"], "a", buffering=1)
-def noted(sync):
-    def call(descriptor):
-        size, began = os.fstat(descriptor).st_size, time.monotonic_ns()
-        sync(descriptor)
-        ended = time.monotonic_ns()
-        path = os.readlink(f"/proc/self/fd/{descriptor}")
-        file.write(f"{ended} {ended - began} {size} {path}\\n")
-    return call
-os.fdatasync, os.fsync = noted(os.fdatasync), noted(os.fsync)
-"""
-"""The ``sitecustomize`` of the service."""
 
 
 def main() -> None:
@@ -73,6 +57,7 @@ def main() -> None:
         alone.generation = json.loads(alone.run("init", "--json"))["generation"]
         both = [mails(alone.generation, 0), contents(alone.generation)]
         embedded = measure(alone, [], both, pace)
+        maildir = watch_maildir(directory / "watched", options.seconds)
     pairs = [Pair(ours=found.p99_ms, rival=found.rival_ms) for found in kafka]
     also = {
         "p99_ratio_of_worst_round": round(max(pair.ratio for pair in pairs), 3),
@@ -82,8 +67,9 @@ def main() -> None:
         "records_per_s": options.rate,
         "embedded": embedded[0].described(),
         "embedded_content": embedded[1].described(),
+        "maildir": maildir.described(),
     }
-    BENCH.finish(pairs, as_json=options.json, also=also)
+    BENCH.finish(pairs, as_json=options.json, also=also, broken=maildir.broken())
 
 
 class Pace(NamedTuple):
@@ -160,21 +146,7 @@ def measure(
     service.stop()
     syncs = Syncs(syncs_file, store.path)
     wait_ms = settings.worker.fetch_wait_ms
-    return [syncs.round(some, wait_ms) for some in sent]
-
-
-@contextlib.contextmanager
-def note_syncs(file: Path) -> Iterator[None]:
-    """Programs of Python that are started inside note their syncs in *file*."""
-    hook = file.with_name("hook")
-    hook.mkdir()
-    (hook / "sitecustomize.py").write_text(NOTE_SYNCS)
-    before = os.environ.get("PYTHONPATH", "")
-    os.environ |= {"PYTHONPATH": str(hook), "SYNCS_FILE": str(file)}
-    try:
-        yield
-    finally:
-        os.environ["PYTHONPATH"] = before
+    return [Waits(syncs, some[0].topic).round(some, wait_ms) for some in sent]
 
 
 async def publish(
@@ -208,59 +180,27 @@ async def publish_steadily(
     return sent
 
 
-class Syncs:
-    """What a service noted in *file*, and what its journals hold."""
+class Waits:
+    """How long the records of *topic* waited for the frames that a service wrote."""
 
-    def __init__(self, file: Path, root: Path) -> None:
-        self._root = root
-        self._sizes = defaultdict[str, list[int]](list)
-        self._ended_ns = defaultdict[str, list[int]](list)
-        self._took_ns = defaultdict[str, list[int]](list)
-        for line in file.read_text().splitlines():
-            ended_ns, took_ns, size, path = line.split(" ", 3)
-            self._sizes[path].append(int(size))
-            self._ended_ns[path].append(int(ended_ns))
-            self._took_ns[path].append(int(took_ns))
-        self._frames = {topic: self._frames_of(topic) for topic in (TOPIC, BLOBS)}
-
-    def _frames_of(self, topic: str) -> dict[int, list[tuple[int, int]]]:
+    def __init__(self, syncs: Syncs, topic: str) -> None:
+        self._syncs = syncs
+        self._topic = topic
+        self._frames = defaultdict[int, list[tuple[int, int]]](list)
         """Of each partition: where its frames end, and when each was durable."""
-        found = defaultdict[int, list[tuple[int, int]]](list)
-        for segment in sorted(self._root.glob(f"journal/*/{topic}/*/*.journal")):
-            data = segment.read_bytes()
-            placed = list(decode_frames(data))
-            ends = [*(at for at, _ in placed[1:]), len(data)]
-            for (_, frame), end in zip(placed, ends, strict=True):
-                assert isinstance(frame, Frame)
-                if frame.next > frame.first:
-                    durable = frame.next, self._durable_ns(str(segment), end)
-                    found[int(segment.parent.name)].append(durable)
-        return found
-
-    def _durable_ns(self, segment: str, end: int) -> int:
-        """When the first *end* bytes of a file were synced, and with the first of them its name."""
-        sync = bisect.bisect_left(self._sizes[segment], end)
-        ended_ns = self._ended_ns[segment][sync]
-        if sync > 0:
-            return ended_ns
-        of_root = self._ended_ns[str(self._root)]
-        return of_root[bisect.bisect_left(of_root, ended_ns)]
+        for partition, frame, since_ns in syncs.frames(topic):
+            if frame.next > frame.first:
+                self._frames[partition].append((frame.next, since_ns))
 
     def round(self, sent: Sequence[Sent], fetch_wait_ms: int) -> Round:
         waits_ms = statistics.quantiles(map(self._wait_ms, sent), n=100)
-        took_ns = [
-            took_ns
-            for path in self._took_ns
-            if f"/{sent[0].topic}/" in path and path.endswith(".journal")
-            for took_ns, ended_ns in zip(self._took_ns[path], self._ended_ns[path], strict=True)
-            if sent[0].acknowledged_ns < ended_ns < sent[-1].acknowledged_ns
-        ]
-        sync_ms = statistics.median(took_ns) / 1e6
+        first, last = sent[0].acknowledged_ns, sent[-1].acknowledged_ns
+        sync_ms = statistics.median(self._syncs.took_ns(self._topic, first, last)) / 1e6
         return Round(waits_ms[49], waits_ms[98], sync_ms, fetch_wait_ms)
 
     def _wait_ms(self, record: Sent) -> float:
         """How long after its acknowledgement a record was durable; not at all, if it was before."""
-        frames = self._frames[record.topic][record.partition]
+        frames = self._frames[record.partition]
         _, durable_ns = frames[bisect.bisect_right(frames, (record.offset, 2**63))]
         return max(0.0, (durable_ns - record.acknowledged_ns) / 1e6)
 

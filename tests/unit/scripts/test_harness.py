@@ -60,3 +60,15 @@ def test_a_missed_bound_fails_the_bench_and_still_shows_the_figures(
     assert ended.value.code == 1
     assert "BOUND MISSED: x: 0.5 is" in shown.err
     assert json.loads(shown.out)["ratio"] == 0.5
+
+
+def test_a_broken_promise_fails_a_bench_that_keeps_its_bound(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        Bench("x", "ms", at_most=1).finish([Pair(1, 2)], as_json=True, broken=["y: 2 s, not 1"])
+
+    shown = capsys.readouterr()
+    assert ended.value.code == 1
+    assert shown.err == "BOUND MISSED: x: y: 2 s, not 1\n"
+    assert json.loads(shown.out)["ratio"] == 0.5
