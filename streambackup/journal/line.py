@@ -7,7 +7,7 @@ read a backup.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -126,7 +126,7 @@ def _subject(event: MailboxEvent) -> str:
 
 def lines_of(
     cluster: Sequence[PlacedFrame], partition: int, floor: int, *, account: str | None = None
-) -> Sequence[Line | PartitionEvent]:
+) -> Iterable[Line | PartitionEvent]:
     """What the overlapping frames of *cluster* hold at or behind *floor*, each offset once, in
     stream order.
 
@@ -177,23 +177,23 @@ def _decoded(cluster: Sequence[PlacedFrame]) -> list[tuple[PlacedFrame, Records]
 
 def _in_order(
     placed: PlacedFrame, partition: int, account: str | None
-) -> Sequence[Line | PartitionEvent]:
-    """The usual case: one frame that nothing overlaps."""
+) -> Iterable[Line | PartitionEvent]:
+    """The usual case: one frame that nothing overlaps. Lines are made when they are asked for."""
     generation = placed.frame.generation
     records = decode_payload(placed.frame.payload, Records)
-    lines = [
+    lines = (
         line
         for row in records.rows
         if (line := _line(generation, partition, row, account)) is not None
-    ]
+    )
     if not records.quarantined:
-        return [_element(line) if type(line.event) is Marker else line for line in lines]
+        return map(_element, lines)
     events = [_quarantine_event(generation, partition, aside) for aside in records.quarantined]
     return _merged(lines, events, account)
 
 
 def _merged(
-    lines: Sequence[Line], events: list[PartitionEvent], account: str | None
+    lines: Iterable[Line], events: list[PartitionEvent], account: str | None
 ) -> list[Line | PartitionEvent]:
     elements = [_element(line) for line in lines]
     elements += [event for event in events if account is None or event.concerns(account)]
