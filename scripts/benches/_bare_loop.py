@@ -1,13 +1,12 @@
 """``python -m benches._bare_loop ADDRESS TOPIC PARTITIONS RECORDS``: consume and do nothing else.
 
-aiokafka's ``getmany`` with the settings of our own consumer, batches as large as ours, and the
-garbage collector as rarely as in our service. Prints the seconds.
+aiokafka's ``getmany`` with the settings of our own consumer, batches as large as ours, collector
+and allocator set as in our service. Prints the seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import time
 
@@ -15,6 +14,7 @@ from aiokafka import TopicPartition
 
 from streambackup.bus.kafka.connection import KafkaSettings
 from streambackup.bus.kafka.reader import new_consumer
+from streambackup.runtime.memory import settle_for_batches
 from streambackup.service.settings import WorkerSettings
 
 
@@ -25,9 +25,7 @@ async def consume(address: str, topic: str, partitions: int, records: int) -> fl
     await consumer.start()
     try:
         assigned = [TopicPartition(topic, partition) for partition in range(partitions)]
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        settle_for_batches()
         began = time.perf_counter()
         consumer.assign(assigned)
         await consumer.seek_to_beginning(*assigned)

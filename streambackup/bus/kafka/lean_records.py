@@ -1,7 +1,7 @@
 """Records as aiokafka's parser makes them, which have all that the port asks for.
 
 aiokafka copies each into an object of eleven fields before it hands it out, and takes them one by
-one; that is 4 tenths of what reading costs, and the copy most of a record's memory. It offers no
+one; that is a third of what reading costs, and the copy most of a record's memory. It offers no
 other way, so its classes are replaced by some that leave that out. The contract suite of the bus
 tells when a release of aiokafka no longer works like this.
 """
