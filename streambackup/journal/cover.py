@@ -24,14 +24,10 @@ OPENING_BYTES_MAX = 64 * 1024
 
 
 class Cover(msgspec.Struct, frozen=True):
-    """An unbroken cover: ``end`` is the next offset to read, ``last`` the record before it.
-
-    ``hole`` is where the next frame begins if frames are missing at ``end``.
-    """
+    """An unbroken cover: ``end`` is the next offset to read, ``last`` the record before it."""
 
     end: int = 0
     last: LastRecord = NO_RECORD
-    hole: int | None = None
 
 
 NOTHING = Cover()
@@ -80,7 +76,7 @@ def cover_of(segments: Sequence[OpenedSegment], start: Cover) -> Cover:
     for cluster in clusters(segments, start.end, findings):
         for placed in cluster:
             if placed.first > end:
-                return Cover(end, last, placed.first)
+                return Cover(end, last)
             if placed.next > end:
                 end, last = placed.next, placed.frame.last
     return Cover(end, last)

@@ -120,9 +120,8 @@ def test_a_record_wins_over_a_quarantine_whoever_comes_first() -> None:
 
 def test_the_cover_ends_where_frames_are_missing() -> None:
     segments = [written(0, 3, 1), written(5, 8, 2)]
-    cover = cover_of(segments, Cover())
 
-    assert (cover.end, cover.hole) == (3, 5)
+    assert cover_of(segments, Cover()).end == 3
     assert cover_of([*segments, written(2, 6, 3)], Cover()).end == 8
     assert cover_of(segments, Cover(end=5)).end == 8
 

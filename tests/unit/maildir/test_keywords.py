@@ -5,29 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from inotify_simple import Event as RawEvent
 
 from streambackup.domain.entry import ItemType
 from streambackup.events.mailbox import Put
 from streambackup.sources.maildir.watcher import Watcher
-from tests.corpus.maildirs import make_folder
 from tests.support.maildir import ACCOUNT, source_of
 from tests.support.watching import Watching, watching
 
 MAIL = b"From: ann@example.org\r\nSubject: plans\r\n\r\nSee you.\r\n"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    path = tmp_path / "Maildir"
-    make_folder(path, "INBOX")
-    return path
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
 
 
 def deliver(root: Path, name: str) -> Path:

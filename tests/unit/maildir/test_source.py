@@ -8,8 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from streambackup.domain.digest import digest_of
 from streambackup.domain.entry import ItemType
 from streambackup.events.mailbox import Delete, FolderDelete, Put
@@ -19,18 +17,6 @@ from tests.support.maildir import ACCOUNT, source_of
 from tests.support.watching import Watching, watching
 
 MAIL = b"From: ann@example.org\r\nSubject: plans\r\n\r\nSee you.\r\n"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    path = tmp_path / "Maildir"
-    make_folder(path, "INBOX")
-    return path
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
 
 
 def deliver(folder: Path, name: bytes | str = "1.M1.host", data: bytes = MAIL) -> Path:

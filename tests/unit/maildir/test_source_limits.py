@@ -27,18 +27,6 @@ from tests.support.watching import TOPICS, Watching, watching
 EVENTS_QUEUED_MAX = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    path = tmp_path / "Maildir"
-    make_folder(path, "INBOX")
-    return path
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
 def deliver(root: Path, first: int, last: int) -> None:
     for number in range(first, last):
         path = root / "tmp" / "x"
