@@ -19,13 +19,21 @@ from streambackup.cli.main import BROKEN_PIPE_EXIT_CODE, COMMANDS, build_app
 from streambackup.domain.finding import MEANINGS
 from streambackup.events.schema import schema_text
 from streambackup.runtime.metrics import Metrics
+from streambackup.runtime.redaction import Secret
 from streambackup.service import endpoints
 from streambackup.service.settings import Section, Settings
 from streambackup.service.settings_loading import CONFIG_PATHS, CONFIG_VARIABLE, environment_name
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE_BY = "<!-- Written by scripts/reference; change the code that it describes instead. -->"
-TYPES = {int: "whole number", float: "number", str: "text", bool: "`true`, `false`", Path: "path"}
+TYPES = {
+    int: "whole number",
+    float: "number",
+    str: "text",
+    bool: "`true`, `false`",
+    Path: "path",
+    Secret: "text",
+}
 
 
 def pages() -> dict[Path, str]:

@@ -13,6 +13,7 @@
       BusError                          7   the bus is away or refuses
         TopicError                      8   a topic is missing or would lose data
         PositionLostError               9   the bus does not hold the position asked for
+        AccessError                    21   brokers are not trusted, or do not let us in or do it
       InvalidEventError                10   an event breaks the published contract
       SourceError                      11   the mail store being watched cannot be read
       TargetError                      12   the place restored into cannot be written
@@ -124,6 +125,12 @@ class PositionLostError(BusError):
         self.offset = offset
         self.begin = begin
         self.end = end
+
+
+class AccessError(BusError):
+    """Certificates, credentials or rights: somebody has to set them right."""
+
+    exit_code = 21
 
 
 class InvalidEventError(StreamBackupError):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
 from tests import real_parts
+
+if TYPE_CHECKING:
+    from tests.support.secure_kafka import SecureKafka
 
 PARTS = pytest.StashKey[real_parts.RealParts]()
 
@@ -76,6 +81,17 @@ def _logs_end_with_their_test() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def kafka_address(request: pytest.FixtureRequest) -> str:
     """Bootstrap address of the real broker."""
-    address = request.config.stash[PARTS].kafka_address
-    assert address is not None, "a test that uses this fixture is skipped where there is no broker"
-    return address
+    return str(request.config.stash[PARTS].running[real_parts.KAFKA]["address"])
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(request: pytest.FixtureRequest) -> SecureKafka:
+    """The real broker with encrypted listeners, users and rights."""
+    from tests.support.secure_kafka import SecureKafka  # After its assertions are seen to.
+
+    status = request.config.stash[PARTS].running[real_parts.SECURE_KAFKA]
+    return SecureKafka(
+        open_address=status["address"],
+        listeners=status["listeners"],
+        folder=Path(status["folder"]),
+    )

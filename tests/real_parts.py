@@ -11,9 +11,10 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,14 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 TOOLS = {  # name: Debian package, command that shows that it works here
     "strace": ("strace", ("strace", "-qq", "-o", "/dev/null", "true")),
     "mbsync": ("isync", ("env", "HOME=/", "mbsync", "--version")),
+    "openssl": ("openssl", ("openssl", "version")),
+    "systemd-analyze": ("systemd", ("systemd-analyze", "--version")),
     "unshare": ("util-linux", ("unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/tmp")),
 }
 KAFKA = "kafka"
-NAMES = frozenset({KAFKA, *TOOLS})
+SECURE_KAFKA = "kafka-secure"
+SERVICES = {KAFKA: "kafka_address", SECURE_KAFKA: "secure_kafka"}  # and the fixture that needs it
+NAMES = frozenset({*SERVICES, *TOOLS})
 
 
 @dataclass(frozen=True)
@@ -50,16 +55,18 @@ class RealParts:
             known = ", ".join(sorted(NAMES))
             raise pytest.UsageError(f"STREAMBACKUP_REQUIRE: {unknown[0]} is not one of {known}")
         self.absent: dict[str, str] = {}
-        self.kafka_address: str | None = None
+        self.running: dict[str, Mapping[str, Any]] = {}
+        """What ``scripts/services status`` says of each service that the tests have."""
         self._required = required
         self._may_start = may_start
-        self._started_kafka = False
+        self._started: list[str] = []
         self._missed: Counter[str] = Counter()
 
     def prepare(self, names: Iterable[str]) -> None:
         """Look for the parts, and get and start those that are not there."""
         for name in sorted(set(names)):
-            problem = self._prepare_kafka() if name == KAFKA else self._prepare_tool(name)
+            prepare = self._prepare_service if name in SERVICES else self._prepare_tool
+            problem = prepare(name)
             if problem is not None:
                 self.absent[name] = problem
 
@@ -82,9 +89,8 @@ class RealParts:
 
     def release(self) -> None:
         """Stop what ``prepare`` started."""
-        if self._started_kafka:
-            self._started_kafka = False
-            run([SCRIPTS / "services", "stop", KAFKA])
+        while self._started:
+            run([SCRIPTS / "services", "stop", self._started.pop()])
 
     def _prepare_tool(self, name: str) -> str | None:
         package, trial = TOOLS[name]
@@ -95,31 +101,31 @@ class RealParts:
         tried = run(trial)
         return None if tried.succeeded else tried.last_line
 
-    def _prepare_kafka(self) -> str | None:
-        self.kafka_address = _running_kafka()
-        if self.kafka_address is not None:
+    def _prepare_service(self, name: str) -> str | None:
+        if self._found_running(name):
             return None
         if not self._may_start:
-            return "not running; scripts/services start kafka"
-        started = run([SCRIPTS / "services", "start", KAFKA])
-        self._started_kafka = started.succeeded
-        self.kafka_address = _running_kafka()
-        return None if self.kafka_address is not None else started.last_line
+            return f"not running; scripts/services start {name}"
+        started = run([SCRIPTS / "services", "start", name])
+        if started.succeeded:
+            self._started.append(name)
+        return None if self._found_running(name) else started.last_line
 
-
-def _running_kafka() -> str | None:
-    """Its bootstrap address, if it serves."""
-    status = run([SCRIPTS / "services", "status", KAFKA, "--json"])
-    if not status.succeeded:
-        return None
-    described = json.loads(status.last_line)
-    return str(described["address"]) if described["state"] == "running" else None
+    def _found_running(self, name: str) -> bool:
+        status = run([SCRIPTS / "services", "status", name, "--json"])
+        described = json.loads(status.last_line) if status.succeeded else {"state": "unknown"}
+        if described["state"] != "running":
+            return False
+        self.running[name] = described
+        return True
 
 
 def needed(item: pytest.Item) -> set[str]:
     """The parts that a test names by its marks and fixtures."""
     names = {mark.args[0] for mark in item.iter_markers("tool")}
-    if item.get_closest_marker(KAFKA) or "kafka_address" in getattr(item, "fixturenames", ()):
+    fixtures = getattr(item, "fixturenames", ())
+    names |= {name for name, fixture in SERVICES.items() if fixture in fixtures}
+    if item.get_closest_marker(KAFKA):
         names.add(KAFKA)
     unknown = sorted(names - NAMES)
     if unknown:

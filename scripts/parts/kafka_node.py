@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -21,17 +22,20 @@ STOP_LIMIT_S = 20.0
 
 
 class KafkaNode:
-    """The node whose jars, settings, log and data stand in *folder*.
+    """The node whose settings, log and data stand in *folder*; all nodes share their jars.
 
     ``address`` is the only file that others read. It stays after a stop, because the next start
     takes the same port again if it can: clients that were connected find the node again.
     """
 
     name = "kafka"
+    port_variable = "STREAMBACKUP_KAFKA_PORT"
+    listeners: tuple[str, ...] = ()
+    """Those beside PLAINTEXT, whose address is ``address``; each has a port of its own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._jars = folder / "jars"
+        self._jars = folder.parent / KafkaNode.name / "jars"
         self._data = folder / "data"
         self._settings = folder / "server.properties"
         self._address = folder / "address"
@@ -62,6 +66,7 @@ class KafkaNode:
             "name": self.name,
             "state": state,
             "address": self.address() if pid is not None else None,
+            **({"listeners": self._listeners()} if self.listeners and pid is not None else {}),
             "pid": pid,
             "folder": str(self._folder),
         }
@@ -91,17 +96,43 @@ class KafkaNode:
             if found != wanted:
                 differing = sorted(name for name, _ in found.items() ^ wanted.items())
                 raise PartError(f"{differing[0]} is not what {FILES / 'jars.sha256'} lists")
+            self._jars.parent.mkdir(mode=0o700, exist_ok=True)
             shutil.rmtree(self._jars, ignore_errors=True)
             Path(fresh, "jars").rename(self._jars)
 
+    def _prepare(self) -> None:
+        """Make what the settings name."""
+
+    def _template(self) -> str:
+        return (FILES / "server.properties").read_text()
+
+    def _values(self) -> dict[str, object]:
+        """What the template names beside ports and directories."""
+        return {}
+
+    def _format_options(self) -> list[str]:
+        return []
+
+    def _listeners(self) -> dict[str, str]:
+        """The address of each of ``listeners``, as it was at the last start."""
+        text = self._settings.read_text()
+        found = (re.findall(rf"\b{name}://([\w.]+:\d+)", text)[-1] for name in self.listeners)
+        return dict(zip(self.listeners, found, strict=True))
+
     def _configure(self) -> None:
         self._data.mkdir(mode=0o700, exist_ok=True)
-        port, controller_port = free_ports(2, wanted=self._wanted_port())
-        chosen = os.environ.get("STREAMBACKUP_KAFKA_PORT") or "0"
+        self._prepare()
+        port, controller_port, *others = free_ports(
+            2 + len(self.listeners), wanted=self._wanted_port()
+        )
+        chosen = os.environ.get(self.port_variable) or "0"
         if chosen not in ("0", str(port)):
-            raise PartError(f"STREAMBACKUP_KAFKA_PORT: port {chosen} is in use")
+            raise PartError(f"{self.port_variable}: port {chosen} is in use")
         values = {"data": self._data, "port": port, "controller_port": controller_port}
-        self._settings.write_text((FILES / "server.properties").read_text().format(**values))
+        names = (f"{listener.lower()}_port" for listener in self.listeners)
+        values |= dict(zip(names, others, strict=True)) | self._values()
+        self._settings.touch(mode=0o600)
+        self._settings.write_text(self._template().format(**values))
         logging = (FILES / "log4j2.properties").read_text()
         (self._folder / "log4j2.properties").write_text(logging.format(log=self._log()))
         self._address.write_text(f"127.0.0.1:{port}\n")
@@ -109,13 +140,13 @@ class KafkaNode:
             run(
                 self._java(["-XX:TieredStopAtLevel=1", "-Dlog4j2.level=ERROR"])
                 + ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
-                + ["-t", CLUSTER_ID, "-c", str(self._settings)]
+                + ["-t", CLUSTER_ID, "-c", str(self._settings), *self._format_options()]
             )
 
     def _wanted_port(self) -> int | None:
-        chosen = os.environ.get("STREAMBACKUP_KAFKA_PORT")
+        chosen = os.environ.get(self.port_variable)
         if chosen and not chosen.isdecimal():
-            raise PartError(f"STREAMBACKUP_KAFKA_PORT: {chosen} is not a port number")
+            raise PartError(f"{self.port_variable}: {chosen} is not a port number")
         if chosen:
             return int(chosen)
         return self._port() if self._address.exists() else None
@@ -135,11 +166,13 @@ class KafkaNode:
         while not answers(self._port()):
             if not lives():
                 raise PartError(
-                    f"kafka ended while starting, see {self._log()}; if its data is damaged: "
-                    "scripts/services stop kafka --wipe"
+                    f"{self.name} ended while starting, see {self._log()}; if its data is damaged: "
+                    f"scripts/services stop {self.name} --wipe"
                 )
             if time.monotonic() > deadline:
-                raise PartError(f"kafka is not ready after {START_LIMIT_S:.0f} s: {self._log()}")
+                raise PartError(
+                    f"{self.name} is not ready after {START_LIMIT_S:.0f} s: {self._log()}"
+                )
             time.sleep(0.05)
 
     def _log(self) -> Path:

@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from streambackup.runtime.redaction import Secret
+
 
 def default_store_path() -> Path:
     """Where a store lives unless told otherwise: of the machine for root, of the user else."""
@@ -52,6 +54,57 @@ class StoreSettings(Section, frozen=True):
     ] = None
 
 
+class KafkaTlsSettings(Section, frozen=True):
+    """Encryption on the way to the brokers. Their certificates are always verified."""
+
+    enabled: Annotated[bool, Meta(description="Encrypt, and verify who the brokers are.")] = False
+    ca_file: Annotated[
+        Path | None,
+        Meta(
+            description="Certificates of the authorities that sign the brokers', PEM. "
+            "Default: those that this machine trusts."
+        ),
+    ] = None
+    check_host_name: Annotated[
+        bool, Meta(description="A broker's certificate must be for the name we know it by.")
+    ] = True
+    certificate_file: Annotated[
+        Path | None,
+        Meta(description="Our own certificate, with its chain and perhaps its key, PEM."),
+    ] = None
+    key_file: Annotated[
+        Path | None,
+        Meta(
+            description="Key of our certificate, PEM, readable to nobody else. "
+            "Default: `certificate_file`."
+        ),
+    ] = None
+    key_password_file: Annotated[
+        Path | None, Meta(description="File with the password of the key, if it has one.")
+    ] = None
+    key_password: Annotated[
+        Secret | None,
+        Meta(description="The password itself; taken from the environment only."),
+    ] = None
+
+
+class KafkaSaslSettings(Section, frozen=True):
+    """Who we are to the brokers, by name and password."""
+
+    mechanism: Annotated[
+        Literal["none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+        Meta(description="How we prove it; `PLAIN` needs `bus.kafka.tls.enabled`."),
+    ] = "none"
+    user: Annotated[str | None, Meta(description="Our name.")] = None
+    password_file: Annotated[
+        Path | None, Meta(description="File with the password, readable to nobody else.")
+    ] = None
+    password: Annotated[
+        Secret | None,
+        Meta(description="The password itself; taken from the environment only."),
+    ] = None
+
+
 class KafkaSettings(Section, frozen=True):
     """Read only where `bus.kind` is `kafka`."""
 
@@ -65,6 +118,8 @@ class KafkaSettings(Section, frozen=True):
         Literal["none", "gzip", "lz4", "snappy", "zstd"],
         Meta(description="How batches are compressed on their way to the broker."),
     ] = "zstd"
+    tls: KafkaTlsSettings = KafkaTlsSettings()
+    sasl: KafkaSaslSettings = KafkaSaslSettings()
 
 
 class BusSettings(Section, frozen=True):

@@ -17,6 +17,7 @@ import msgspec
 
 from streambackup.domain.words import did_you_mean
 from streambackup.errors import UsageError
+from streambackup.runtime.redaction import Secret
 from streambackup.service.settings import Section, Settings
 
 ENVIRONMENT_PREFIX = "STREAMBACKUP_"
@@ -28,13 +29,15 @@ _SEE = "docs/settings.md lists every key."
 class Assigned(NamedTuple):
     """One value for one key (``worker.segment_bytes``), and where it was found, for messages.
 
-    ``is_text`` values come from places that know no types.
+    ``is_text`` values come from places that know no types; ``private`` ones from where others do
+    not see them.
     """
 
     key: str
     value: Any
     origin: str
     is_text: bool
+    private: bool = False
 
 
 def load_settings(
@@ -61,7 +64,7 @@ def load_settings(
             section = _field_type(section, parent, assigned)
             place = place.setdefault(parent, {})
         place[name] = _convert(assigned, _field_type(section, name, assigned))
-    return msgspec.convert(tree, Settings, dec_hook=_path)
+    return msgspec.convert(tree, Settings, dec_hook=_decode)
 
 
 def setting_keys(section: type[Section] = Settings, prefix: str = "") -> Iterator[str]:
@@ -134,7 +137,7 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[Assigned]:
             continue
         if "__" in name:
             key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
-            yield Assigned(key, environment[name], f"environment variable {name}", True)
+            yield Assigned(key, environment[name], f"environment variable {name}", True, True)
         elif name in near_misses:
             raise UsageError(
                 f"environment variable {name} is not a setting",
@@ -166,10 +169,11 @@ def _convert(assigned: Assigned, wanted: Any) -> Any:
     value = assigned.value
     if _is_section(_without_meta(wanted)):
         raise UsageError(f"{assigned.origin}: {assigned.key} is a section, not a value", hint=_SEE)
+    _expect_private(assigned, wanted)
     try:
         if assigned.is_text and typing.get_origin(_without_meta(wanted)) is list:
             value = msgspec.json.decode(value)
-        return msgspec.convert(value, wanted, strict=not assigned.is_text, dec_hook=_path)
+        return msgspec.convert(value, wanted, strict=not assigned.is_text, dec_hook=_decode)
     except msgspec.MsgspecError as error:
         reason = _reason(str(error))
         raise UsageError(
@@ -199,11 +203,24 @@ def _cure(reason: str, wanted: Any) -> str:
     return _SEE
 
 
-def _path(kind: type, value: Any) -> Any:
-    if kind is not Path:
-        raise TypeError(f"no setting has the type {kind}")
-    if isinstance(value, Path):
-        return value
+def _expect_private(assigned: Assigned, wanted: Any) -> None:
+    """A secret stands neither on a command line nor in a file that holds other settings."""
+    if Secret in typing.get_args(_without_meta(wanted)) and not assigned.private:
+        raise UsageError(
+            f"{assigned.origin}: {assigned.key} is a secret, and others could read it there",
+            hint=f"Name a file: {assigned.key}_file; or set {environment_name(assigned.key)}.",
+        )
+
+
+def _decode(kind: type, value: Any) -> Any:
+    """The types that TOML and msgspec do not know."""
+    if kind is Secret:
+        return value if isinstance(value, Secret) else Secret(value)
+    assert kind is Path, f"no setting has the type {kind}"
+    return value if isinstance(value, Path) else _path(value)
+
+
+def _path(value: Any) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"Expected a path, got `{value!r}`")
     try:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from streambackup.blobs.compression import Compression, CompressionSettings
 from streambackup.bus.embedded.bus import EmbeddedBus
 from streambackup.bus.port import Bus, Producer
@@ -41,14 +39,14 @@ def open_bus(settings: Settings, clock: Clock) -> Bus:
 
     Raises:
         NoStoreError: the embedded bus is part of a store, and there is none.
+        UsageError: certificates or passwords for the brokers cannot be used.
     """
     if settings.bus.kind == "kafka":
         # Imported here because only a cluster pays for loading the client.
         from streambackup.bus.kafka.bus import KafkaBus
-        from streambackup.bus.kafka.connection import KafkaSettings
+        from streambackup.service.kafka_access import kafka_settings
 
-        kafka = msgspec.convert(settings.bus.kafka, KafkaSettings, from_attributes=True)
-        return KafkaBus(kafka, clock=clock)
+        return KafkaBus(kafka_settings(settings.bus.kafka), clock=clock)
     return EmbeddedBus(find_store(settings.store).state / BUS_FOLDER, clock=clock)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from streambackup.bus.kafka.connection import KafkaSettings
+from streambackup.bus.kafka.connection import KafkaSettings, start_client
 from streambackup.bus.kafka.consumer import KafkaConsumer
 from streambackup.bus.kafka.errors import kafka_errors
 from streambackup.bus.kafka.fast_zstd import read_zstd_faster
@@ -56,7 +56,7 @@ class KafkaBus:
         consumer = KafkaConsumer(client, partitions=partitions, ownership=ownership)
         try:
             with kafka_errors("connecting"):
-                await client.start()
+                await start_client(client, self._settings)
             await consumer.join()
         except BaseException:
             await stop_consumer(client)

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import ssl
+from typing import Any, Literal, Protocol
 
 import msgspec
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from streambackup.bus.kafka.refusals import refusal
+from streambackup.runtime.redaction import Secret
 
 REQUEST_LIMIT_S = 10.0  # one request and its answer
+
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """Who we are to the brokers, where a certificate does not tell it."""
+
+    mechanism: Mechanism
+    user: str
+    password: Secret
 
 
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``bootstrap_servers``: brokers to ask first, ``host:port``, comma-separated. ``compression``
     of what we publish: zstd or none; aiokafka makes gzip and lz4 at level 9, ten times slower.
     ``publish_limit_ms``: how long a batch is tried; a partition whose leader died has a new one
-    within the default.
+    within the default. With ``tls`` connections are encrypted.
     """
 
     bootstrap_servers: str
     client_id: str = "streambackup"
     compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "none"
     publish_limit_ms: int = 30_000
+    tls: ssl.SSLContext | None = None
+    login: Login | None = None
+
+
+class Client(Protocol):
+    """One of aiokafka's."""
+
+    async def start(self) -> None: ...
 
 
 def connection(settings: KafkaSettings) -> dict[str, Any]:
@@ -28,4 +52,50 @@ def connection(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": settings.bootstrap_servers,
         "client_id": settings.client_id,
         "request_timeout_ms": int(REQUEST_LIMIT_S * 1000),
+        **_security(settings),
+    }
+
+
+async def start_client(client: Client, settings: KafkaSettings) -> None:
+    """Connect one of aiokafka's clients.
+
+    Raises:
+        AccessError: the brokers are there and do not let us in, or are not those we trust. Of that
+            aiokafka tells its log alone.
+    """
+    try:
+        await client.start()
+    except KafkaConnectionError:
+        await _expect_entry(settings)
+        raise
+
+
+async def _expect_entry(settings: KafkaSettings) -> None:
+    for host, port, _ in collect_hosts(settings.bootstrap_servers):
+        try:
+            connected = await create_conn(
+                host,
+                port,
+                client_id=settings.client_id,
+                request_timeout_ms=int(REQUEST_LIMIT_S * 1000),
+                **_security(settings),
+            )
+        except (KafkaError, OSError) as error:
+            refused = refusal(error, host)
+            if refused is not None:
+                raise refused from error
+        else:
+            connected.close()
+
+
+def _security(settings: KafkaSettings) -> dict[str, Any]:
+    transport = "PLAINTEXT" if settings.tls is None else "SSL"
+    if settings.login is None:
+        return {"security_protocol": transport, "ssl_context": settings.tls}
+    return {
+        "security_protocol": f"SASL_{transport}",
+        "ssl_context": settings.tls,
+        "sasl_mechanism": settings.login.mechanism,
+        "sasl_plain_username": settings.login.user,
+        "sasl_plain_password": settings.login.password.reveal(),
     }

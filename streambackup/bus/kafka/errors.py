@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aiokafka import errors as kafka
 
-from streambackup.errors import BusError, StreamBackupError, TopicError
+from streambackup.errors import AccessError, BusError, StreamBackupError, TopicError
 
 _TOO_LARGE = (
     kafka.MessageSizeTooLargeError,
@@ -75,12 +75,15 @@ _ANSWERS = (
     _Answer(_REFUSED_TOPIC, TopicError, "the cluster refuses the topic", None),
     _Answer(
         _FORBIDDEN,
-        BusError,
+        AccessError,
         "the cluster does not allow it",
         "Give the service's user the right on these topics and groups.",
     ),
     _Answer(
-        _NOT_KNOWN, BusError, "the cluster does not know us", "Check the credentials of bus.kafka."
+        _NOT_KNOWN,
+        AccessError,
+        "the cluster does not know us",
+        "Check bus.kafka.sasl: user, mechanism, and what is in password_file.",
     ),
     _Answer(
         _FEW_REPLICAS,
@@ -99,7 +102,8 @@ _ANSWERS = (
         _AWAY,
         BusError,
         "the brokers cannot be reached",
-        "Check bus.kafka.bootstrap_servers and that the brokers run; work resumes by itself.",
+        "Check bus.kafka.bootstrap_servers, that the brokers run, and that bus.kafka.tls and sasl "
+        "fit their listener; work resumes by itself.",
     ),
     _Answer((kafka.KafkaError, kafka.IllegalOperation), BusError, "Kafka failed", None),
 )

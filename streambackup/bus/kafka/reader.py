@@ -9,7 +9,12 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from streambackup.bus.kafka.connection import REQUEST_LIMIT_S, KafkaSettings, connection
+from streambackup.bus.kafka.connection import (
+    REQUEST_LIMIT_S,
+    KafkaSettings,
+    connection,
+    start_client,
+)
 from streambackup.bus.kafka.errors import kafka_errors
 from streambackup.bus.port import Bounds, Record, TopicPartition
 from streambackup.errors import PositionLostError
@@ -81,7 +86,7 @@ class KafkaReader:
         if self._client is None:
             client = new_consumer(self._settings, group=None)
             try:
-                await client.start()
+                await start_client(client, self._settings)
             except BaseException:
                 await stop_consumer(client)
                 raise

@@ -15,7 +15,7 @@ from aiokafka.errors import ProducerClosed, UnknownTopicOrPartitionError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
-from streambackup.bus.kafka.connection import KafkaSettings, connection
+from streambackup.bus.kafka.connection import KafkaSettings, connection, start_client
 from streambackup.bus.port import Outgoing
 
 UNLIMITED_BYTES = 1 << 30
@@ -47,7 +47,7 @@ class Sending:
             **connection(settings),
         )
         try:
-            await client.start()
+            await start_client(client, settings)
         except BaseException:
             await client.stop()
             raise

@@ -21,7 +21,7 @@ from aiokafka.errors import (
     for_code,
 )
 
-from streambackup.bus.kafka.connection import KafkaSettings, connection
+from streambackup.bus.kafka.connection import KafkaSettings, connection, start_client
 from streambackup.bus.kafka.errors import kafka_errors
 from streambackup.bus.port import TopicPartition, TopicSpec
 from streambackup.bus.topics import check_name, check_partitions, missing_topic
@@ -124,7 +124,7 @@ class KafkaTopics:
             if self._client is None:
                 client = AIOKafkaAdminClient(**connection(self._settings))
                 try:
-                    await client.start()
+                    await start_client(client, self._settings)
                 except BaseException:
                     await client.close()
                     raise

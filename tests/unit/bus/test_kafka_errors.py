@@ -8,7 +8,7 @@ import pytest
 from aiokafka import errors as kafka
 
 from streambackup.bus.kafka.errors import kafka_errors, translated
-from streambackup.errors import BusError, PositionLostError, TopicError
+from streambackup.errors import AccessError, BusError, PositionLostError, TopicError
 
 ALL = [
     error
@@ -35,11 +35,6 @@ BUS: dict[type[BaseException], str] = {
     kafka.RequestTimedOutError: "cannot be reached",
     TimeoutError: "cannot be reached",
     ConnectionRefusedError: "cannot be reached",
-    kafka.TopicAuthorizationFailedError: "does not allow",
-    kafka.GroupAuthorizationFailedError: "does not allow",
-    kafka.ClusterAuthorizationFailedError: "does not allow",
-    kafka.SaslAuthenticationFailed: "does not know us",
-    kafka.AuthenticationFailedError: "does not know us",
     kafka.NotEnoughReplicasError: "too few replicas",
     kafka.NotEnoughReplicasAfterAppendError: "too few replicas",
     kafka.InvalidTimestampError: "refuses our time",
@@ -49,6 +44,14 @@ BUS: dict[type[BaseException], str] = {
     kafka.OutOfOrderSequenceNumber: "Kafka failed",
     kafka.IllegalOperation: "Kafka failed",
 }
+ACCESS: dict[type[BaseException], str] = {
+    kafka.TopicAuthorizationFailedError: "does not allow",
+    kafka.GroupAuthorizationFailedError: "does not allow",
+    kafka.ClusterAuthorizationFailedError: "does not allow",
+    kafka.SaslAuthenticationFailed: "does not know us",
+    kafka.AuthenticationFailedError: "does not know us",
+}
+SAID = {TopicError: TOPIC, BusError: BUS, AccessError: ACCESS}
 
 
 @pytest.mark.parametrize("cause", ALL, ids=lambda cause: cause.__name__)
@@ -60,11 +63,15 @@ def test_none_is_left_untranslated(cause: type[Exception]) -> None:
     assert isinstance(caught.value.__cause__, cause)
 
 
-@pytest.mark.parametrize("cause", [*TOPIC, *BUS], ids=lambda cause: cause.__name__)
-def test_each_kind_says_what_it_is(cause: type[BaseException]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [(kind, cause) for kind, causes in SAID.items() for cause in causes],
+    ids=lambda value: value.__name__,
+)
+def test_each_kind_says_what_it_is(kind: type[BusError], cause: type[BaseException]) -> None:
     error = translated(cause("details"), "publishing")
-    assert type(error) is (TopicError if cause in TOPIC else BusError)
-    assert (TOPIC | BUS)[cause] in error.message
+    assert type(error) is kind
+    assert SAID[kind][cause] in error.message
     assert "details" in error.message
 
 

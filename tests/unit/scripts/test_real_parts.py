@@ -39,7 +39,7 @@ def test_what_is_there_is_not_mentioned() -> None:
 
 
 def test_a_part_that_nobody_knows_cannot_be_required() -> None:
-    with pytest.raises(pytest.UsageError, match="kafak is not one of kafka, mbsync, strace"):
+    with pytest.raises(pytest.UsageError, match="kafak is not one of kafka, kafka-secure, mbsync"):
         RealParts(required=frozenset({"kafak"}), may_start=False)
 
 

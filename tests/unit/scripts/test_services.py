@@ -98,4 +98,4 @@ def test_status_of_what_was_never_started(tmp_path: Path) -> None:
         "pid": None,
         "folder": str(tmp_path / "kafka"),
     }
-    assert services(tmp_path, "stop").stdout == "kafka stopped\n"
+    assert services(tmp_path, "stop").stdout == "kafka stopped\nkafka-secure stopped\n"
