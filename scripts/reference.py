@@ -176,7 +176,8 @@ never sent to the terminal. An account, item or folder whose id holds one, which
 not, is named just so: as a list prints it.
 
 Where the bus cannot be asked, `status` shows what the store itself knows, `lag` and the `end` of
-partitions as not known (`null`), and then has the exit code of what is wrong with the bus: 7 or 8.
+partitions as not known (`null`), and then has the exit code of what is wrong with the bus: 7, 8 or
+21.
 
 ## Times
 

@@ -9,7 +9,8 @@ from parts.certificates import Authority
 from parts.kafka_node import FILES, KafkaNode
 
 ADMIN = "admin"  # may do everything, as may whoever comes without encryption
-USERS = (ADMIN, "source", "account", "blob", "reader", "operator")
+ROLES = ("source", "account", "blob", "reader", "operator")
+USERS = (ADMIN, *(f"streambackup-{role}" for role in ROLES))
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 

@@ -14,7 +14,13 @@ import structlog
 from streambackup.bus.port import Outgoing, Producer
 from streambackup.domain.digest import digest_name
 from streambackup.domain.transaction import Position
-from streambackup.errors import BusError, PositionLostError, StreamBackupError, TopicError
+from streambackup.errors import (
+    AccessError,
+    BusError,
+    PositionLostError,
+    StreamBackupError,
+    TopicError,
+)
 from streambackup.events.blob import CHUNK_BYTES_MAX, BlobEvent, Chunk, Reference
 from streambackup.events.codec import encode_event
 from streambackup.events.mailbox import SCHEMA
@@ -48,7 +54,9 @@ class _Batch(msgspec.Struct):
 
 def passes(error: StreamBackupError) -> bool:
     """True where the bus is only away, so that the same call may succeed later."""
-    return isinstance(error, BusError) and not isinstance(error, TopicError | PositionLostError)
+    return isinstance(error, BusError) and not isinstance(
+        error, TopicError | AccessError | PositionLostError
+    )
 
 
 async def publish_content(

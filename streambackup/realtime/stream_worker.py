@@ -7,7 +7,6 @@ fetches; nothing more is held. What a worker does with a batch is its handler's 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -15,7 +14,7 @@ import msgspec
 import structlog
 
 from streambackup.bus.port import Bus, Consumer, Record, TopicPartition
-from streambackup.errors import BusError, NoSpaceError, PositionLostError, TopicError
+from streambackup.errors import AccessError, BusError, NoSpaceError, PositionLostError, TopicError
 from streambackup.journal.life import Life
 from streambackup.realtime.place import Place
 from streambackup.realtime.takeover import Taken, Takeover
@@ -189,7 +188,7 @@ class StreamWorker:
             for tp, wait in waiting.items():
                 try:
                     positions[tp] = await self._begin(tp, wait)
-                except TopicError:
+                except (TopicError, AccessError):
                     raise
                 except BusError as away:
                     log.warning("bus_away", topic=self._topic, reason=away.message)
@@ -257,7 +256,7 @@ class StreamWorker:
                 if tp in self._turns:
                     await self._end(consumer, self._turns[tp], 0)
             return []
-        except TopicError:
+        except (TopicError, AccessError):
             raise
         except BusError as away:
             # Whoever cannot be reached may be back soon, and nothing is lost by waiting.
@@ -319,7 +318,7 @@ class StreamWorker:
                 continue
             try:
                 position = await self._begin(tp, wait)
-            except TopicError:
+            except (TopicError, AccessError):
                 raise
             except (NoSpaceError, BusError):
                 # One that never had a turn would be fetched, and thrown away, from its beginning.
@@ -335,8 +334,12 @@ class StreamWorker:
         if not positions or positions == self._said:
             return
         # Only displays and the bus's own retention wait for it, so no failure holds up anything.
-        with contextlib.suppress(NoSpaceError, BusError):
+        try:
             await consumer.acknowledge(positions)
             self._said = positions
+        except AccessError:
+            raise
+        except (NoSpaceError, BusError) as away:
+            log.debug("not_acknowledged", topic=self._topic, reason=away.message)
         for tp, position in positions.items():
             self._metrics.position.labels(tp.topic, str(tp.partition)).set(position)

@@ -5,7 +5,6 @@ what to look at.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from streambackup.bus.port import Bus, TopicPartition
 from streambackup.domain.instant import format_instant
 from streambackup.domain.partition_event import PartitionEventKind
 from streambackup.domain.words import counted
-from streambackup.errors import BusError
+from streambackup.errors import AccessError, BusError
 from streambackup.events.config import Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.cover import find_cover
@@ -92,6 +91,8 @@ class _Stream(NamedTuple):
     generation: str | None
     partitions: list[PartitionStatus]
     held: list[HeldUpload]
+    unknown: Sequence[str] = ()
+    """What whoever asks may not know."""
 
 
 async def collect_status(
@@ -119,7 +120,7 @@ async def collect_status(
         stream = await asyncio.to_thread(_ask_journals, home)
     status = await asyncio.to_thread(_status, settings, home, stream)
     doubts = await asyncio.to_thread(StoreReader(home.root).doubts)
-    warnings = [*_warnings(settings, status), *doubts, *source_warnings]
+    warnings = [*_warnings(settings, status), *stream.unknown, *doubts, *source_warnings]
     if failure is not None:
         warnings.insert(0, "the bus cannot be asked: what is still to be read is not known")
     return Look(msgspec.structs.replace(status, warnings=warnings), failure)
@@ -137,11 +138,16 @@ async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation) -> _Stream
         if at.lag and at.topic == generation.blobs_topic
     ]
     held: list[HeldUpload] = []
-    with contextlib.suppress(TimeoutError):
+    unknown = []
+    try:
         async with asyncio.timeout_at(patience.when()):
             async for upload in find_held_uploads(bus, behind):
                 held.append(upload)
-    return _Stream(generation.generation, partitions, held)
+    except TimeoutError:
+        pass  # What was found by then is told.
+    except AccessError as refused:
+        unknown.append(f"whether uploads hold up blobs is not known: {refused.message}")
+    return _Stream(generation.generation, partitions, held, unknown)
 
 
 def _ask_journals(home: StoreHome) -> _Stream:

@@ -32,6 +32,7 @@ BUS_FOLDER = "bus"
 OUTBOX_FOLDER = "outbox"
 EMBEDDED_PARTITIONS = 4
 KAFKA_PARTITIONS = 64
+GROUP_PREFIX = "streambackup."
 
 
 def open_bus(settings: Settings, clock: Clock) -> Bus:
@@ -172,4 +173,4 @@ class Workers:
 
 def group_name(store: str, journal_topic: str) -> str:
     """The consumer group of the store's workers of a topic."""
-    return f"streambackup.{store}.{journal_topic.rpartition('.')[2]}"
+    return f"{GROUP_PREFIX}{store}.{journal_topic.rpartition('.')[2]}"

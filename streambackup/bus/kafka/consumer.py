@@ -60,7 +60,7 @@ class KafkaConsumer:
     ) -> Mapping[TopicPartition, Sequence[Record]]:
         if self._failure is not None:
             raise self._failure
-        with kafka_errors("reading"):
+        with kafka_errors("reading", needs="Read"):
             try:
                 found = await self._client.getmany(timeout_ms=wait_ms, max_records=records_max)
             except OffsetOutOfRangeError as error:
@@ -103,7 +103,7 @@ class KafkaConsumer:
         self._client.resume(*(chosen - self._lost))
 
     async def acknowledge(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        with kafka_errors("acknowledging"):
+        with kafka_errors("acknowledging", needs="Read"):
             async with asyncio.timeout(REQUEST_LIMIT_S):
                 await self._client.commit(
                     {KafkaPartition(*tp): offset for tp, offset in next_offsets.items()}

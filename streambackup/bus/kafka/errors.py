@@ -24,7 +24,7 @@ _REFUSED_TOPIC = (
     kafka.PolicyViolationError,
     kafka.TopicAlreadyExistsError,
 )
-_FORBIDDEN = (
+FORBIDDEN = (
     kafka.TopicAuthorizationFailedError,
     kafka.GroupAuthorizationFailedError,
     kafka.ClusterAuthorizationFailedError,
@@ -54,6 +54,8 @@ _AWAY = (
 _FEW_REPLICAS = (kafka.NotEnoughReplicasError, kafka.NotEnoughReplicasAfterAppendError)
 _CLOSED = (kafka.ConsumerStoppedError, kafka.ProducerClosed)
 
+_RIGHTS = "'streambackup topic create --show-acls' prints the rights that each role needs."
+
 
 class _Answer(NamedTuple):
     causes: tuple[type[BaseException], ...]
@@ -74,10 +76,10 @@ _ANSWERS = (
     ),
     _Answer(_REFUSED_TOPIC, TopicError, "the cluster refuses the topic", None),
     _Answer(
-        _FORBIDDEN,
+        FORBIDDEN,
         AccessError,
         "the cluster does not allow it",
-        "Give the service's user the right on these topics and groups.",
+        _RIGHTS,
     ),
     _Answer(
         _NOT_KNOWN,
@@ -110,21 +112,39 @@ _ANSWERS = (
 
 
 @contextlib.contextmanager
-def kafka_errors(doing: str) -> Iterator[None]:
-    """Turn everything that aiokafka raises while *doing* something into BusError or TopicError."""
+def kafka_errors(doing: str, *, needs: str = "") -> Iterator[None]:
+    """Turn everything that aiokafka raises while *doing* something into BusError or TopicError, or
+    AccessError, which names the right that it *needs*.
+    """
     try:
         yield
     except StreamBackupError:
         raise
     except _ANY as error:
-        raise translated(error, doing) from error
+        raise translated(error, doing, needs=needs) from error
 
 
-def translated(error: BaseException, doing: str) -> BusError:
+def translated(error: BaseException, doing: str, *, needs: str = "") -> BusError:
     """The error of ours for one of aiokafka's."""
+    if needs and isinstance(error, FORBIDDEN):
+        return missing_right(needs, *map(_named, error.args))
     answer = next(answer for answer in _ANSWERS if isinstance(error, answer.causes))
     detail = " ".join(" ".join(map(str, error.args)).split()) or type(error).__name__
     return answer.error(f"{doing}: {answer.says} ({detail})", hint=answer.hint)
+
+
+def missing_right(operation: str, *names: str) -> AccessError:
+    """What to say where the brokers refuse an *operation*, of a topic or group if it has a name."""
+    return AccessError(
+        " ".join([f"the brokers do not give us the right to {operation}", *names]).rstrip(),
+        hint=_RIGHTS,
+    )
+
+
+def _named(argument: object) -> str:
+    """aiokafka names one topic, or the set of those that it means."""
+    names = argument if isinstance(argument, (set, frozenset)) else [argument]
+    return ", ".join(sorted(map(str, names)))
 
 
 _ANY = tuple(cause for answer in _ANSWERS for cause in answer.causes)

@@ -36,7 +36,7 @@ class KafkaProducer:
             return []
         facts = await self._topics.facts({record.topic for record in records})
         batches = await asyncio.to_thread(batches_of, records, facts)
-        with kafka_errors("publishing"):
+        with kafka_errors("publishing", needs="Write to"):
             async with asyncio.timeout(self._settings.publish_limit_ms / 1000):
                 sending = await self._started()
                 try:

@@ -69,12 +69,12 @@ class KafkaReader:
         self._client: AIOKafkaConsumer | None = None
 
     async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
-        with kafka_errors("asking for offsets"):
+        with kafka_errors("asking for offsets", needs="Describe"):
             async with self._turn:
                 return await bounds_of(await self._started(), partitions)
 
     async def read(self, tp: TopicPartition, offset: int, *, records_max: int) -> Sequence[Record]:
-        with kafka_errors(f"reading {tp.topic}"):
+        with kafka_errors(f"reading {tp.topic}", needs="Read"):
             async with self._turn:
                 client = await self._started()
                 begin, end = (await bounds_of(client, [tp]))[tp]

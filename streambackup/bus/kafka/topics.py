@@ -22,7 +22,7 @@ from aiokafka.errors import (
 )
 
 from streambackup.bus.kafka.connection import KafkaSettings, connection, start_client
-from streambackup.bus.kafka.errors import kafka_errors
+from streambackup.bus.kafka.errors import FORBIDDEN, kafka_errors, missing_right
 from streambackup.bus.port import TopicPartition, TopicSpec
 from streambackup.bus.topics import check_name, check_partitions, missing_topic
 
@@ -114,7 +114,7 @@ class KafkaTopics:
         return warnings
 
     async def group_offsets(self, group: str) -> dict[TopicPartition, int]:
-        with kafka_errors(f"asking for group {group}"):
+        with kafka_errors(f"asking for group {group}", needs=f"Describe group {group}"):
             client = await self._started()
             found = await _settled(lambda: client.list_consumer_group_offsets(group))
         return {TopicPartition(*tp): committed.offset for tp, committed in found.items()}
@@ -170,8 +170,10 @@ async def _create(
             for spec in specs
         ]
     )
-    for _, code, message in answer.topic_errors:
+    for topic, code, message in answer.topic_errors:
         error = for_code(code)
+        if error in FORBIDDEN:
+            raise missing_right(f"Create {topic}")
         if error not in (NoError, TopicAlreadyExistsError):  # another process was faster
             raise error(message)
 
@@ -182,7 +184,7 @@ async def _partitions(client: AIOKafkaAdminClient, topics: list[str]) -> dict[st
     for topic in await client.describe_topics(topics):
         if topic["error_code"] == UNKNOWN_TOPIC:
             continue
-        _raise_code(topic["error_code"])
+        _raise_code(topic["error_code"], needs=f"Describe {topic['topic']}")
         found[topic["topic"]] = topic["partitions"]
     return found
 
@@ -215,13 +217,15 @@ async def _settings(
     answers: list[Any] = await client.describe_configs(resources)
     for answer in answers:
         for code, _, _, topic, entries in answer.resources:
-            _raise_code(code)
+            _raise_code(code, needs=f"DescribeConfigs of {topic}")
             found[topic] = {e[0]: (e[1] or "", e[3] == SET_ON_TOPIC) for e in entries}
     return found
 
 
-def _raise_code(code: int) -> None:
+def _raise_code(code: int, *, needs: str) -> None:
     error = for_code(code)
+    if error in FORBIDDEN:
+        raise missing_right(needs)
     if error is not NoError:
         raise error()
 
