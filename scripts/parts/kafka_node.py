@@ -30,6 +30,7 @@ class KafkaNode:
 
     name = "kafka"
     port_variable = "STREAMBACKUP_KAFKA_PORT"
+    heap = "512m"
     listeners: tuple[str, ...] = ()
     """Those beside PLAINTEXT, whose address is ``address``; each has a port of its own."""
 
@@ -122,26 +123,34 @@ class KafkaNode:
     def _configure(self) -> None:
         self._data.mkdir(mode=0o700, exist_ok=True)
         self._prepare()
-        port, controller_port, *others = free_ports(
-            2 + len(self.listeners), wanted=self._wanted_port()
-        )
-        chosen = os.environ.get(self.port_variable) or "0"
-        if chosen not in ("0", str(port)):
-            raise PartError(f"{self.port_variable}: port {chosen} is in use")
-        values = {"data": self._data, "port": port, "controller_port": controller_port}
-        names = (f"{listener.lower()}_port" for listener in self.listeners)
-        values |= dict(zip(names, others, strict=True)) | self._values()
+        ports = self._ports()
+        values = {"data": self._data, **ports, **self._values()}
         self._settings.touch(mode=0o600)
         self._settings.write_text(self._template().format(**values))
         logging = (FILES / "log4j2.properties").read_text()
         (self._folder / "log4j2.properties").write_text(logging.format(log=self._log()))
-        self._address.write_text(f"127.0.0.1:{port}\n")
+        self._address.write_text(f"127.0.0.1:{ports['port']}\n")
         if not (self._data / "meta.properties").exists():
             run(
                 self._java(["-XX:TieredStopAtLevel=1", "-Dlog4j2.level=ERROR"])
                 + ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
                 + ["-t", CLUSTER_ID, "-c", str(self._settings), *self._format_options()]
             )
+
+    def _ports(self) -> dict[str, int]:
+        """The ports to listen on: that of ``address``, the controller's, and the listeners'."""
+        port, controller_port, *others = free_ports(
+            2 + len(self.listeners), wanted=self._wanted_port()
+        )
+        chosen = os.environ.get(self.port_variable) or "0"
+        if chosen not in ("0", str(port)):
+            raise PartError(f"{self.port_variable}: port {chosen} is in use")
+        names = (f"{listener.lower()}_port" for listener in self.listeners)
+        return {
+            "port": port,
+            "controller_port": controller_port,
+            **dict(zip(names, others, strict=True)),
+        }
 
     def _wanted_port(self) -> int | None:
         chosen = os.environ.get(self.port_variable)
@@ -152,7 +161,7 @@ class KafkaNode:
         return self._port() if self._address.exists() else None
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        heap = os.environ.get("STREAMBACKUP_KAFKA_HEAP", "512m")
+        heap = os.environ.get("STREAMBACKUP_KAFKA_HEAP", self.heap)
         configuration = self._folder / "log4j2.properties"
         options = [f"-Xmx{heap}", "-Dlog4j2.disableJmx=true", "-Djava.awt.headless=true"]
         command = self._java([*options, f"-Dlog4j2.configurationFile={configuration}"])

@@ -1,0 +1,103 @@
+"""The cluster of deploy/kafka, on this machine: its own files, with other ports and directories."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from parts.certificates import Authority
+from parts.kafka_node import KafkaNode
+from parts.process import free_ports
+from tests.real_parts import SCRIPTS
+
+DEPLOY = SCRIPTS.parent / "deploy" / "kafka"
+NUMBERS = (1, 2, 3)
+QUICKER = """
+num.network.threads=2
+num.io.threads=2
+log.cleaner.dedupe.buffer.size=4194304
+offsets.topic.num.partitions=1
+transaction.state.log.num.partitions=1
+"""
+
+
+class Broker(KafkaNode):
+    """One of the three; *places* says what stands for the paths and addresses of its file."""
+
+    heap = "256m"
+
+    def __init__(self, folder: Path, number: int, places: Mapping[str, str]) -> None:
+        folder.mkdir(mode=0o700)
+        super().__init__(folder)
+        self.name = f"kafka{number}"
+        self._number = number
+        self._places = places
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def begin(self) -> None:
+        """Start it; it serves once two have begun."""
+        self._configure()
+        self._process = self._launch()
+
+    def wait(self) -> None:
+        process = self._process
+        assert process is not None
+        self._wait_ready(lambda: process.poll() is None)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+    def _template(self) -> str:
+        text = (DEPLOY / f"broker-{self._number}.properties").read_text()
+        for found, place in {**self._places, "/var/lib/kafka": str(self._data)}.items():
+            text = text.replace(found, place)
+        return text + QUICKER
+
+    def _ports(self) -> dict[str, int]:
+        return {"port": int(self._places[f"{self.name}:9092"].rpartition(":")[2])}
+
+
+class ThreeBrokers:
+    """``settings`` are those with which the administrator of the cluster comes."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = Authority(folder / "tls")
+        ports = iter(free_ports(2 * len(NUMBERS)))
+        places = {"/etc/kafka/tls": str(authority.folder)}
+        for number in NUMBERS:
+            authority.issue(f"kafka{number}", hosts="IP:127.0.0.1")
+            for port in (9092, 9093):
+                places[f"kafka{number}:{port}"] = f"127.0.0.1:{next(ports)}"
+        self.brokers = [Broker(folder / f"broker-{n}", n, places) for n in NUMBERS]
+        self.settings: dict[str, str | int] = {
+            "bus.kind": "kafka",
+            "bus.kafka.bootstrap_servers": ",".join(places[f"kafka{n}:9092"] for n in NUMBERS),
+            "bus.kafka.tls.enabled": True,
+            "bus.kafka.tls.ca_file": str(authority.certificate),
+            "bus.kafka.tls.certificate_file": str(authority.issue("kafka-admin")),
+        }
+
+
+@contextmanager
+def three_brokers(folder: Path) -> Iterator[ThreeBrokers]:
+    """The cluster at work, until the block ends; it shares only the jars with other brokers."""
+    status: list[str | Path] = [SCRIPTS / "services", "status", KafkaNode.name, "--json"]
+    shared = json.loads(subprocess.run(status, check=True, stdout=subprocess.PIPE).stdout)
+    (folder / KafkaNode.name).mkdir()
+    (folder / KafkaNode.name / "jars").symlink_to(Path(shared["folder"]) / "jars")
+    cluster = ThreeBrokers(folder)
+    try:
+        for broker in cluster.brokers:
+            broker.begin()
+        for broker in cluster.brokers:
+            broker.wait()
+        yield cluster
+    finally:
+        for broker in cluster.brokers:
+            broker.kill()
