@@ -77,7 +77,8 @@ class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
     """A topic as it is.
 
     ``warnings`` name settings that are weaker than design asks for,
-    ``faults`` those that lose data.
+    ``faults`` those that lose data. Where it ``drops_unread`` records, retention does not ask
+    whether any group has read them.
     """
 
     name: str
@@ -85,6 +86,7 @@ class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int
     settings: dict[str, str]
     bounds: dict[int, Bounds]
+    drops_unread: bool = False
     warnings: list[str] = []
     faults: list[str] = []
 

@@ -13,7 +13,7 @@ from streambackup.runtime.clock import SystemClock
 from streambackup.service.ask_service import ask_service
 from streambackup.service.endpoints import parse_listen
 from streambackup.service.settings import Settings
-from streambackup.service.status import Look, Status, collect_status
+from streambackup.service.status import Look, PartitionStatus, Status, collect_status
 from streambackup.service.store_home import find_store
 from streambackup.service.store_lock import is_locked
 from streambackup.service.told_warnings import told_warnings
@@ -43,9 +43,12 @@ async def _collect(settings: Settings) -> Look:
             return Look(answer, _bus_away(answer))
         note(f"the service does not answer on {http.listen}")
     source_warnings = told_warnings(home) if is_locked(home.root) else ()
-    bus = open_bus(settings, SystemClock())
+    clock = SystemClock()
+    bus = open_bus(settings, clock)
     try:
-        return await collect_status(settings, home, bus, source_warnings=source_warnings)
+        return await collect_status(
+            settings, home, bus, clock=clock, source_warnings=source_warnings
+        )
     finally:
         await bus.close()
 
@@ -65,7 +68,7 @@ def _lines(found: Status) -> Iterator[str]:
     yield f"lag               {'not known' if found.lag is None else counted(found.lag, 'record')}"
     for at in found.partitions:
         if at.lag != 0:
-            yield f"  {at.topic}/{at.partition}: at {at.position}" + _of(at.end)
+            yield f"  {at.topic}/{at.partition}: at {at.position}{_of(at.end)}{_kept(at)}"
     yield f"accounts          {found.accounts} filed"
     stored, came = found.blob_stored_bytes / MB, found.blob_bytes / MB
     yield f"blobs             {found.blobs}: {stored:.1f} MB stored of {came:.1f} MB"
@@ -77,3 +80,7 @@ def _lines(found: Status) -> Iterator[str]:
 
 def _of(end: int | None) -> str:
     return "" if end is None else f" of {end}"
+
+
+def _kept(at: PartitionStatus) -> str:
+    return "" if at.headroom_hours is None else f", kept for {at.headroom_hours:.1f} hours"

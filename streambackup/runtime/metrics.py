@@ -41,6 +41,16 @@ class Metrics:
             "quarantined_records", "Records that could not be used and were kept aside.", ("topic",)
         )
         self.lag = self._gauge("lag_records", "Records on the bus not yet durable here.", place)
+        self.headroom = self._gauge(
+            "headroom_hours",
+            "Hours until the bus may drop a record that is not durable here; +Inf is never.",
+            place,
+        )
+        self.headroom_alarms = self._counter(
+            "headroom_alarms",
+            "Times that a partition came below bus.headroom_warning_hours.",
+            ("topic",),
+        )
         self.position = self._gauge(
             "durable_position", "Offset of the next record to read, as durable here.", place
         )

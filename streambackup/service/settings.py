@@ -129,6 +129,14 @@ class BusSettings(Section, frozen=True):
         Literal["embedded", "kafka"],
         Meta(description="`embedded` needs nothing installed and serves one host."),
     ] = "embedded"
+    headroom_warning_hours: Annotated[
+        float,
+        Meta(
+            description="Alarm where the bus may drop a record that is not recorded yet within so "
+            "many hours.",
+            ge=0,
+        ),
+    ] = 48.0
     kafka: KafkaSettings = KafkaSettings()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +28,9 @@ from streambackup.metadata.account_log import list_accounts
 from streambackup.reading.lives import last_path, newest_named
 from streambackup.reading.partition_log import filed_events
 from streambackup.reading.store_reader import StoreReader
+from streambackup.runtime.clock import Clock
 from streambackup.service.generations import open_generation
+from streambackup.service.headroom import Behind, find_headroom
 from streambackup.service.held_uploads import HeldUpload, find_held_uploads
 from streambackup.service.settings import Settings
 from streambackup.service.store_home import StoreHome
@@ -42,7 +44,8 @@ BUS_PATIENCE_S = 5.0
 
 class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """``position`` is the next record to read, ``end`` the next one to be published, None where the
-    bus cannot be asked.
+    bus cannot be asked; ``headroom_hours`` until the bus may drop a record that is not recorded
+    yet, None where there is none, where it never will, or where that is not known.
     """
 
     topic: str
@@ -50,6 +53,11 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     end: int | None
     lag: int | None
+    headroom_hours: float | None = None
+
+    @property
+    def tp(self) -> TopicPartition:
+        return TopicPartition(self.topic, self.partition)
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +73,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     generation: str | None
     partitions: list[PartitionStatus]
     lag: int | None
+    headroom_hours: float | None
     last_transaction: str | None
     accounts: int
     blobs: int
@@ -101,6 +110,7 @@ async def collect_status(
     bus: Bus,
     generation: Generation | None = None,
     *,
+    clock: Clock,
     source_warnings: Sequence[str] = (),
 ) -> Look:
     """Look at everything; works with a running service and without one. Where the bus cannot be
@@ -114,7 +124,8 @@ async def collect_status(
     """
     failure = None
     try:
-        stream = await _ask_bus(home, bus, generation or await open_generation(bus))
+        open_one = generation or await open_generation(bus)
+        stream = await _ask_bus(home, bus, open_one, now_ms=clock.now_ms())
     except BusError as error:
         failure = error
         stream = await asyncio.to_thread(_ask_journals, home)
@@ -126,21 +137,25 @@ async def collect_status(
     return Look(msgspec.structs.replace(status, warnings=warnings), failure)
 
 
-async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation) -> _Stream:
+async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation, *, now_ms: int) -> _Stream:
     try:
         async with asyncio.timeout(BUS_PATIENCE_S) as patience:
             partitions = await partition_statuses(home, bus, generation)
     except TimeoutError as error:
         raise BusError(f"the bus has not answered within {BUS_PATIENCE_S:g} s") from error
-    behind = [
-        (TopicPartition(at.topic, at.partition), at.position)
-        for at in partitions
-        if at.lag and at.topic == generation.blobs_topic
-    ]
     held: list[HeldUpload] = []
-    unknown = []
+    unknown: list[str] = []
+    behind = [
+        (at.tp, at.position) for at in partitions if at.lag and at.topic == generation.blobs_topic
+    ]
     try:
         async with asyncio.timeout_at(patience.when()):
+            found = await find_headroom(bus, generation, behind_of(partitions), now_ms=now_ms)
+            unknown += found.unknown
+            partitions = [
+                msgspec.structs.replace(at, headroom_hours=found.hours.get(at.tp))
+                for at in partitions
+            ]
             async for upload in find_held_uploads(bus, behind):
                 held.append(upload)
     except TimeoutError:
@@ -187,6 +202,7 @@ def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
         generation=stream.generation,
         partitions=stream.partitions,
         lag=None if not lags or None in lags else sum(filter(None, lags)),
+        headroom_hours=_least(at.headroom_hours for at in stream.partitions),
         last_transaction=format_instant(last_ms) if last_ms else None,
         accounts=sum(1 for _ in list_accounts(home.root)),
         blobs=blobs,
@@ -213,6 +229,11 @@ async def partition_statuses(
         for tp in sorted(bounds):
             found.append(_partition(tp, done.get(tp, bounds[tp].begin), bounds[tp].end))
     return found
+
+
+def behind_of(partitions: Sequence[PartitionStatus]) -> list[Behind]:
+    """Those of them with records that are not recorded yet."""
+    return [Behind(at.tp, at.position, at.end) for at in partitions if at.lag and at.end]
 
 
 def _partition(tp: TopicPartition, position: int, end: int) -> PartitionStatus:
@@ -247,6 +268,10 @@ def _blob_totals(home: StoreHome) -> tuple[int, int, int]:
     return count, size, stored
 
 
+def _least(hours: Iterable[float | None]) -> float | None:
+    return min((found for found in hours if found is not None), default=None)
+
+
 def _warnings(settings: Settings, status: Status) -> list[str]:
     found = []
     if not status.running:
@@ -254,6 +279,9 @@ def _warnings(settings: Settings, status: Status) -> list[str]:
     free_mb = status.disk_free_bytes // MB
     if free_mb < settings.disk.free_warning_mb:
         found.append(f"only {free_mb} MB are free on the file system of {status.path}")
+    hours = status.headroom_hours
+    if hours is not None and hours < settings.bus.headroom_warning_hours:
+        found.append(_low_headroom(status, hours))
     if status.gaps:
         found.append(
             f"{counted(status.gaps, 'gap')}: records were gone from the bus before they were read; "
@@ -269,3 +297,11 @@ def _warnings(settings: Settings, status: Status) -> list[str]:
             f"offset {held.offset}: {held.received} of {held.total} bytes came"
         )
     return found
+
+
+def _low_headroom(status: Status, hours: float) -> str:
+    at = min(status.partitions, key=lambda at: (at.headroom_hours is None, at.headroom_hours))
+    return (
+        f"the bus may drop records of {at.topic}/{at.partition} that are not recorded yet, in "
+        f"{hours:.1f} hours: let the workers catch up, or raise retention.ms of the topic"
+    )

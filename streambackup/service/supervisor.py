@@ -31,8 +31,9 @@ from streambackup.service.generations import (
     life_of,
     open_generation,
 )
+from streambackup.service.headroom import HeadroomAlarm, find_headroom
 from streambackup.service.settings import Settings
-from streambackup.service.status import Status, collect_status, partition_statuses
+from streambackup.service.status import Status, behind_of, collect_status, partition_statuses
 from streambackup.service.store_home import StoreHome, open_store
 from streambackup.service.store_lock import store_lock
 from streambackup.service.told_warnings import tell_warnings
@@ -42,6 +43,7 @@ from streambackup.sources.maildir.source import MaildirSource
 log = structlog.get_logger()
 
 LEVELS_EVERY_S = 5.0
+HEADROOM_EVERY_S = 30.0
 
 
 class Role(StrEnum):
@@ -117,6 +119,7 @@ class Service:
         parts: dict[str, Part] = {
             "loop": self._watch_loop,
             "levels": self._watch_levels,
+            "headroom": self._watch_headroom,
             "warnings": self._tell_warnings,
         }
         if Role.ACCOUNT in roles:
@@ -167,6 +170,7 @@ class Service:
             self._workers.home,
             self._workers.bus,
             self._workers.generation,
+            clock=self._workers.clock,
             source_warnings=self._source_warnings(),
         )
         return look.status
@@ -205,6 +209,21 @@ class Service:
                 self._workers.metrics.errors.labels(type(error).__name__).inc()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LEVELS_EVERY_S)
+
+    async def _watch_headroom(self, stop: asyncio.Event) -> None:
+        """Keep an alarm for what the bus may drop too early."""
+        workers = self._workers
+        alarm = HeadroomAlarm(workers.settings.bus.headroom_warning_hours, workers.metrics)
+        while not stop.is_set():
+            try:
+                found = await partition_statuses(workers.home, workers.bus, workers.generation)
+                behind, now_ms = behind_of(found), workers.clock.now_ms()
+                hours = await find_headroom(workers.bus, workers.generation, behind, now_ms=now_ms)
+                alarm.tell([at.tp for at in found], hours)
+            except BusError as error:
+                workers.metrics.errors.labels(type(error).__name__).inc()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), HEADROOM_EVERY_S)
 
     async def _measure_levels(self) -> None:
         usage = await asyncio.to_thread(shutil.disk_usage, self._workers.home.root)

@@ -123,6 +123,7 @@ def _description(
         replicas=facts.replicas,
         settings={name: facts.settings[name] for name in SETTINGS_SHOWN},
         bounds={n: bounds[TopicPartition(spec.name, n)] for n in range(facts.partitions)},
+        drops_unread=not spec.compacted,
         warnings=found.warnings,
         faults=found.faults,
     )

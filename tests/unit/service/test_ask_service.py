@@ -23,6 +23,7 @@ BUS_AWAY = Status(
     bus="kafka",
     generation="g",
     partitions=[POSITION],
+    headroom_hours=None,
     lag=None,
     last_transaction=None,
     accounts=0,

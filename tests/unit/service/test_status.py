@@ -25,7 +25,9 @@ NOW_MS = 1_750_000_000_000
 async def status_of(store: PartitionStore) -> Status:
     """As told where the bus, which has no topics, cannot be asked."""
     home = StoreHome(store.root, store.root / "state", "node", store.reader().config)
-    look = await collect_status(Settings(), home, MemoryBus(clock=ManualClock()))
+    look = await collect_status(
+        Settings(), home, MemoryBus(clock=ManualClock()), clock=ManualClock()
+    )
     assert look.failure is not None
     return look.status
 
