@@ -126,6 +126,7 @@ class StreamWorker:
         self._metrics = metrics
         self.joined = False
         """Whether it takes part in its group, with or without a partition of its own."""
+        self._bus_away = False
         self._turns: dict[TopicPartition, Turn] = {}
         self._said: dict[TopicPartition, int] = {}
         self._waiting: dict[TopicPartition, Wait] = {}
@@ -260,9 +261,14 @@ class StreamWorker:
             raise
         except BusError as away:
             # Whoever cannot be reached may be back soon, and nothing is lost by waiting.
-            log.warning("bus_away", topic=self._topic, reason=away.message)
+            if not self._bus_away:
+                log.warning("bus_away", topic=self._topic, reason=away.message)
+            self._bus_away = True
             await asyncio.sleep(BUS_AWAY_PAUSE_S)
             return []
+        if self._bus_away and fetched:
+            self._bus_away = False
+            log.info("bus_back", topic=self._topic)
         return [(self._turns[tp], records) for tp, records in fetched.items() if tp in self._turns]
 
     def _take_all(self, batches: list[tuple[Turn, Sequence[Record]]]) -> list[Outcome]:

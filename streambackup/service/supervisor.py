@@ -33,7 +33,13 @@ from streambackup.service.generations import (
 )
 from streambackup.service.headroom import HeadroomAlarm, find_headroom
 from streambackup.service.settings import Settings
-from streambackup.service.status import Status, behind_of, collect_status, partition_statuses
+from streambackup.service.status import (
+    BUS_PATIENCE_S,
+    Status,
+    behind_of,
+    collect_status,
+    partition_statuses,
+)
 from streambackup.service.store_home import StoreHome, open_store
 from streambackup.service.store_lock import store_lock
 from streambackup.service.told_warnings import tell_warnings
@@ -201,12 +207,11 @@ class Service:
         await watch_loop(stop, clock=self._workers.clock, report=self._workers.metrics.loop_lag.set)
 
     async def _watch_levels(self, stop: asyncio.Event) -> None:
-        """Keep the gauges of lag, disk and outbox current; a bus that is away is counted."""
+        """Keep the gauges of disk, outbox and lag current."""
         while not stop.is_set():
-            try:
-                await self._measure_levels()
-            except BusError as error:
-                self._workers.metrics.errors.labels(type(error).__name__).inc()
+            await self._measure_here()
+            async with self._asking_bus():
+                await self._measure_lag()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LEVELS_EVERY_S)
 
@@ -215,22 +220,32 @@ class Service:
         workers = self._workers
         alarm = HeadroomAlarm(workers.settings.bus.headroom_warning_hours, workers.metrics)
         while not stop.is_set():
-            try:
+            async with self._asking_bus():
                 found = await partition_statuses(workers.home, workers.bus, workers.generation)
                 behind, now_ms = behind_of(found), workers.clock.now_ms()
                 hours = await find_headroom(workers.bus, workers.generation, behind, now_ms=now_ms)
                 alarm.tell([at.tp for at in found], hours)
-            except BusError as error:
-                workers.metrics.errors.labels(type(error).__name__).inc()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), HEADROOM_EVERY_S)
 
-    async def _measure_levels(self) -> None:
+    @contextlib.asynccontextmanager
+    async def _asking_bus(self) -> AsyncIterator[None]:
+        """Ask for as long as an answer may take; a bus that is away is counted, and asked later."""
+        try:
+            async with asyncio.timeout(BUS_PATIENCE_S):
+                yield
+        except (BusError, TimeoutError) as error:
+            kind = type(error) if isinstance(error, BusError) else BusError
+            self._workers.metrics.errors.labels(kind.__name__).inc()
+
+    async def _measure_here(self) -> None:
         usage = await asyncio.to_thread(shutil.disk_usage, self._workers.home.root)
         self._workers.metrics.disk_free.set(usage.free)
         if self._source is not None and self._outbox is not None:
             waiting = await self._outbox.waiting()
             self._workers.metrics.outbox_queue.labels(self._source.name).set(waiting)
+
+    async def _measure_lag(self) -> None:
         for at in await partition_statuses(
             self._workers.home, self._workers.bus, self._workers.generation
         ):

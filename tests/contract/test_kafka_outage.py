@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
+import asyncio
 import socket
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,40 +14,12 @@ from streambackup.bus.port import TopicPartition
 from streambackup.errors import BusError
 from streambackup.runtime.clock import SystemClock
 from tests.contract.bus_rig import Owner, fetch_until, numbered, spec
-from tests.real_parts import SCRIPTS
+from tests.support.own_kafka import OwnKafka
 
 TOPIC = "mailbox.test"
 ZERO = TopicPartition(TOPIC, 0)
-
-
-class OwnKafka:
-    """A broker that a test may kill; it shares only the jars with everybody's."""
-
-    def __init__(self, folder: Path) -> None:
-        self._environment = {**os.environ, "STREAMBACKUP_SERVICES_DIR": str(folder)}
-        self._environment["STREAMBACKUP_KAFKA_HEAP"] = "256m"
-        shared = json.loads(_services("status", "kafka", "--json"))["folder"]
-        (folder / "kafka").mkdir()
-        (folder / "kafka" / "jars").symlink_to(Path(shared) / "jars")
-        self.start()
-
-    def start(self) -> None:
-        last_line = _services("start", "kafka", environment=self._environment).splitlines()[-1]
-        self.address = last_line.split()[1]
-
-    def kill(self) -> None:
-        status = json.loads(_services("status", "kafka", "--json", environment=self._environment))
-        os.kill(status["pid"], signal.SIGKILL)
-
-    def stop(self) -> None:
-        _services("stop", "kafka", environment=self._environment)
-
-
-def _services(*arguments: str, environment: dict[str, str] | None = None) -> str:
-    command: list[str | Path] = [SCRIPTS / "services", *arguments]
-    return subprocess.run(
-        command, env=environment, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+LINES_MAX = 400
+"""Of the client's own log in some seconds; without a pause it writes thousands in each."""
 
 
 @pytest.fixture
@@ -119,5 +88,31 @@ async def test_work_goes_on_when_a_killed_broker_is_back(kafka: OwnKafka) -> Non
     assert [seen[place.offset] for place in places] == [b"%d" % n for n in range(10, 20)]
     assert await bus.acknowledged("b") == {ZERO: 3}
     await staying.close()
+    await producer.close()
+    await bus.close()
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(150)
+async def test_a_publisher_asks_quietly_while_the_brokers_are_stopped(
+    kafka: OwnKafka, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broker that takes its leave says that nobody leads: to ask again at once were a flood."""
+    settings = KafkaSettings(bootstrap_servers=kafka.address, publish_limit_ms=4000)
+    bus = KafkaBus(settings, clock=SystemClock())
+    await bus.create([spec(TOPIC, partitions=4)])
+    producer = await bus.producer()
+
+    async def publish_on() -> None:
+        while True:
+            await producer.publish(numbered(TOPIC, range(4)))
+
+    async with asyncio.TaskGroup() as group:
+        stopping = group.create_task(asyncio.to_thread(kafka.stop))
+        with pytest.raises(BusError):
+            await publish_on()
+        await stopping
+
+    assert len(caplog.records) < LINES_MAX
     await producer.close()
     await bus.close()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from typing import Any, Literal, Protocol
+from collections.abc import Collection
+from typing import Any, Literal
 
 import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
@@ -13,7 +19,9 @@ from streambackup.bus.kafka.refusals import refusal
 from streambackup.runtime.redaction import Secret
 
 REQUEST_LIMIT_S = 10.0  # one request and its answer
+UPDATE_PAUSE_S = 0.2  # between two questions who leads what that nobody answers
 
+Client = AIOKafkaAdminClient | AIOKafkaConsumer | AIOKafkaProducer
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
@@ -40,12 +48,6 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     login: Login | None = None
 
 
-class Client(Protocol):
-    """One of aiokafka's."""
-
-    async def start(self) -> None: ...
-
-
 def connection(settings: KafkaSettings) -> dict[str, Any]:
     """The arguments that all of aiokafka's clients share."""
     return {
@@ -63,11 +65,29 @@ async def start_client(client: Client, settings: KafkaSettings) -> None:
         AccessError: the brokers are there and do not let us in, or are not those we trust. Of that
             aiokafka tells its log alone.
     """
+    _pace_updates(client.client if isinstance(client, AIOKafkaProducer) else client._client)
     try:
-        await client.start()
+        await client.start()  # type: ignore[no-untyped-call]
     except KafkaConnectionError:
         await _expect_entry(settings)
         raise
+
+
+def _pace_updates(client: AIOKafkaClient) -> None:
+    """Have *client* pause where no broker told it who leads what.
+
+    A producer with records for a partition without a leader would ask again at once, without end: a
+    core's time, and thousands of log lines a second, for as long as the brokers are away.
+    """
+    update = client._metadata_update
+
+    async def paced(cluster: ClusterMetadata, topics: Collection[str]) -> bool:
+        updated: bool = await update(cluster, topics)  # type: ignore[no-untyped-call]
+        if not updated:
+            await asyncio.sleep(UPDATE_PAUSE_S)
+        return updated
+
+    client._metadata_update = paced  # type: ignore[method-assign]
 
 
 async def _expect_entry(settings: KafkaSettings) -> None:
