@@ -13,7 +13,7 @@
       BusError                          7   the bus is away or refuses
         TopicError                      8   a topic is missing or would lose data
         PositionLostError               9   the bus does not hold the position asked for
-        AccessError                    21   brokers are not trusted, or do not let us in or do it
+        AccessError                    21   the brokers are not trusted, or refuse us
       InvalidEventError                10   an event breaks the published contract
       SourceError                      11   the mail store being watched cannot be read
       TargetError                      12   the place restored into cannot be written

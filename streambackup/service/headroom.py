@@ -30,10 +30,10 @@ class Behind(NamedTuple):
 
 
 class Headroom(NamedTuple):
-    """Hours by partition, where there is a limit; and why those of a topic are not known."""
+    """Hours by partition, where there is a limit; and, by topic, why they are not known."""
 
     hours: Mapping[TopicPartition, float]
-    unknown: Sequence[str]
+    unknown: Mapping[str, str]
 
 
 async def find_headroom(
@@ -45,7 +45,7 @@ async def find_headroom(
         BusError: the bus cannot be asked.
     """
     if not behind:
-        return Headroom({}, [])
+        return Headroom({}, {})
     hours = {}
     unknown: dict[str, str] = {}
     kept = await _kept(bus, generation)
@@ -63,7 +63,7 @@ async def find_headroom(
         found = _hours(kept[tp.topic], sample, end - position, now_ms)
         if found is not None:
             hours[tp] = found
-    return Headroom(hours, list(unknown.values()))
+    return Headroom(hours, unknown)
 
 
 async def _kept(bus: Bus, generation: Generation) -> dict[str, Retention]:
@@ -101,6 +101,8 @@ class HeadroomAlarm:
         """Take the hours of all *partitions* that there are; those not *found* have no end."""
         low = set()
         for tp in partitions:
+            if tp.topic in found.unknown:
+                continue
             hours = found.hours.get(tp, math.inf)
             self._metrics.headroom.labels(tp.topic, str(tp.partition)).set(hours)
             if hours < self._warning_hours:

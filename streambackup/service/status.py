@@ -151,7 +151,7 @@ async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation, *, now_ms:
     try:
         async with asyncio.timeout_at(patience.when()):
             found = await find_headroom(bus, generation, behind_of(partitions), now_ms=now_ms)
-            unknown += found.unknown
+            unknown += found.unknown.values()
             partitions = [
                 msgspec.structs.replace(at, headroom_hours=found.hours.get(at.tp))
                 for at in partitions

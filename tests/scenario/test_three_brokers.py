@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,3 +106,20 @@ def feed(publisher: subprocess.Popen[bytes], rounds: range) -> None:
         for account in ACCOUNTS:
             publisher.stdin.write(msgspec.json.encode(line(number, account)) + b"\n")
     publisher.stdin.flush()
+
+
+def test_users_are_called_as_their_certificates(cluster: ThreeBrokers, tmp_path: Path) -> None:
+    """And have the rights that are printed for users of that name."""
+    Backup(tmp_path / "admin", settings=cluster.settings).ask("topic", "create", "--partitions", 3)
+    settings = {**cluster.settings, **cluster.as_user("streambackup-reader")}
+    reader = Backup(tmp_path / "reader", settings=settings)
+
+    refused = reader.ask("topic", "describe", code=21)
+    printed = reader.ask("topic", "create", "--show-acls").text.splitlines()
+    for words in map(shlex.split, printed):
+        if "User:streambackup-reader" in words:
+            cluster.acls(words[1:])
+    described = reader.json("topic", "describe")
+
+    assert "do not give us the right to" in refused.errors
+    assert len(described) == 3

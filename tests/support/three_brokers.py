@@ -67,7 +67,7 @@ class ThreeBrokers:
     """``settings`` are those with which the administrator of the cluster comes."""
 
     def __init__(self, folder: Path) -> None:
-        authority = Authority(folder / "tls")
+        authority = self._authority = Authority(folder / "tls")
         ports = iter(free_ports(2 * len(NUMBERS)))
         places = {"/etc/kafka/tls": str(authority.folder)}
         for number in NUMBERS:
@@ -80,8 +80,27 @@ class ThreeBrokers:
             "bus.kafka.bootstrap_servers": ",".join(places[f"kafka{n}:9092"] for n in NUMBERS),
             "bus.kafka.tls.enabled": True,
             "bus.kafka.tls.ca_file": str(authority.certificate),
-            "bus.kafka.tls.certificate_file": str(authority.issue("kafka-admin")),
+            **self.as_user("kafka-admin"),
         }
+        self._admin = folder / "admin.properties"
+        self._admin.write_text(
+            "security.protocol=SSL\n"
+            f"ssl.truststore.type=PEM\nssl.truststore.location={authority.certificate}\n"
+            f"ssl.keystore.type=PEM\nssl.keystore.location={authority.issue('kafka-admin')}\n"
+        )
+        self._jars = folder / KafkaNode.name / "jars"
+
+    def as_user(self, name: str) -> dict[str, str | int]:
+        """The setting with which *name* comes."""
+        return {"bus.kafka.tls.certificate_file": str(self._authority.issue(name))}
+
+    def acls(self, words: list[str]) -> None:
+        """Kafka's tool for rights, as the administrator calls it; *words* follow its name."""
+        command = ["java", "-Xmx128m", "-Dlog4j2.level=ERROR", "-cp", f"{self._jars}/*"]
+        command += ["org.apache.kafka.tools.AclCommand", *words]
+        command += ["--command-config", str(self._admin)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @contextmanager

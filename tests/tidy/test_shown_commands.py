@@ -11,7 +11,13 @@ import pytest
 from streambackup.cli.main import build_app
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "docs/events.md", "docs/cli.md", "deploy/kafka/README.md")
+PAGES = (
+    "README.md",
+    "docs/events.md",
+    "docs/cli.md",
+    "docs/operating.md",
+    "deploy/kafka/README.md",
+)
 _SHOWN = re.compile(r"^(?:\$ |    \| |\| )?(streambackup [^`]*)$")
 
 

@@ -23,7 +23,7 @@ MONTH_MS = 30 * 24 * 3_600_000
 
 
 def tell(alarm: HeadroomAlarm, hours: Mapping[TopicPartition, float]) -> None:
-    alarm.tell([ZERO, ONE], Headroom(hours, []))
+    alarm.tell([ZERO, ONE], Headroom(hours, {}))
 
 
 def test_an_alarm_is_told_once_each_time_it_gets_low() -> None:
@@ -52,6 +52,15 @@ def test_the_hours_are_a_metric_of_every_partition() -> None:
     assert shown == [math.inf, 100.0]
 
 
+def test_what_is_not_known_is_no_metric() -> None:
+    metrics = Metrics()
+
+    alarm = HeadroomAlarm(48.0, metrics)
+    alarm.tell([ZERO, ONE], Headroom({}, {TRANSACTIONS: "we may not read it"}))
+
+    assert b"headroom_hours{" not in metrics.exposition()
+
+
 async def test_the_embedded_bus_drops_nothing_that_is_not_safe(tmp_path: Path) -> None:
     """However old and much it is: two days and 2 GiB are for what every group has passed."""
     clock = ManualClock()
@@ -67,6 +76,6 @@ async def test_the_embedded_bus_drops_nothing_that_is_not_safe(tmp_path: Path) -
     found = await find_headroom(bus, generation, behind, now_ms=clock.now_ms())
 
     assert bounds == (0, 6)
-    assert (found.hours, found.unknown) == ({}, [])
+    assert (found.hours, found.unknown) == ({}, {})
     await producer.close()
     await bus.close()

@@ -5,10 +5,20 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from streambackup.service.generations import topic_specs
 from streambackup.service.rights import Right, acl_command, least_rights
 from tests.support.backup import Backup
 
 STORE = "0123456789abcdef"
+
+
+def test_every_role_sees_every_topic() -> None:
+    """It asks at its start whether any of them would lose data."""
+    topics = {spec.name for spec in topic_specs(1)}
+
+    for role in {right.role for right in least_rights(STORE)}:
+        rights = [right for right in least_rights(STORE) if right.role == role]
+        assert {right.name for right in rights if right.resource == "topic"} == topics
 
 
 def test_only_sources_and_the_operator_write() -> None:
