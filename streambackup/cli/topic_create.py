@@ -42,7 +42,7 @@ def topic_create(
     ] = None,
     show_acls: Annotated[
         bool,
-        Parameter(help="Create nothing; print the least rights of each role, for kafka-acls."),
+        Parameter(help="Create nothing; print the least rights of each role, for kafka-acls.sh."),
     ] = False,
     common: Common = NOTHING_SAID,
 ) -> None:

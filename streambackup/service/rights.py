@@ -67,7 +67,7 @@ def _of_group(consumes: bool) -> list[str]:
 
 def acl_command(right: Right, bootstrap_servers: str) -> str:
     """The call of Kafka's own tool that gives a right."""
-    words = ["kafka-acls", "--bootstrap-server", bootstrap_servers, "--add"]
+    words = ["kafka-acls.sh", "--bootstrap-server", bootstrap_servers, "--add"]
     words += ["--allow-principal", f"User:{USER_PREFIX}{right.role}"]
     words += [word for operation in right.operations for word in ("--operation", operation)]
     words += [f"--{right.resource}", right.name]

@@ -46,7 +46,7 @@ class Cluster:
         printed = self.backup.ask("topic", "create", "--show-acls").text.splitlines()
         for words in map(shlex.split, printed):
             if f"User:{USER_PREFIX}{role}" in words:
-                assert words[:2] == ["kafka-acls", "--bootstrap-server"]
+                assert words[:2] == ["kafka-acls.sh", "--bootstrap-server"]
                 self._kafka.command(ACL_TOOL, *words[3:])
                 self._given.append(words[3:])
 

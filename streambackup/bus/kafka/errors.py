@@ -52,6 +52,7 @@ _AWAY = (
     OSError,
 )
 _FEW_REPLICAS = (kafka.NotEnoughReplicasError, kafka.NotEnoughReplicasAfterAppendError)
+_NO_LEADER = (kafka.LeaderNotAvailableError, kafka.NotLeaderForPartitionError)
 _CLOSED = (kafka.ConsumerStoppedError, kafka.ProducerClosed)
 
 _RIGHTS = "'streambackup topic create --show-acls' prints the rights that each role needs."
@@ -91,6 +92,12 @@ _ANSWERS = (
         _FEW_REPLICAS,
         BusError,
         "too few replicas are in sync",
+        "Work resumes when the missing brokers are back.",
+    ),
+    _Answer(
+        _NO_LEADER,
+        BusError,
+        "no broker leads a partition now",
         "Work resumes when the missing brokers are back.",
     ),
     _Answer(

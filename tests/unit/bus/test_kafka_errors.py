@@ -37,6 +37,8 @@ BUS: dict[type[BaseException], str] = {
     ConnectionRefusedError: "cannot be reached",
     kafka.NotEnoughReplicasError: "too few replicas",
     kafka.NotEnoughReplicasAfterAppendError: "too few replicas",
+    kafka.LeaderNotAvailableError: "no broker leads",
+    kafka.NotLeaderForPartitionError: "no broker leads",
     kafka.InvalidTimestampError: "refuses our time",
     kafka.ConsumerStoppedError: "closed",
     kafka.ProducerClosed: "closed",

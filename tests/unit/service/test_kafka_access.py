@@ -15,6 +15,7 @@ from streambackup.errors import UsageError
 from streambackup.runtime.redaction import Secret
 from streambackup.service.kafka_access import kafka_settings
 from streambackup.service.settings_loading import environment_name, load_settings
+from tests.support.backup import Backup
 
 pytestmark = pytest.mark.tool("openssl")
 
@@ -188,3 +189,17 @@ def test_one_password_is_enough(file: Callable[..., Path]) -> None:
 
     with pytest.raises(UsageError, match="are both set"):
         access(settings, {environment_name("bus.kafka.sasl.password"): SECRET})
+
+
+def test_a_command_tells_it_in_two_lines(tmp_path: Path, file: Callable[..., Path]) -> None:
+    """The fault and its cure, and the exit code of settings that cannot be used."""
+    password = file(SECRET, 0o644)
+    settings = {**SASL, "bus.kind": "kafka", "bus.kafka.sasl.password_file": str(password)}
+
+    answer = Backup(tmp_path, settings=settings).ask("topic", "describe", code=2)
+
+    what = f"{password} is open to other users (mode 0644)"
+    assert answer.errors.splitlines() == [
+        f"streambackup: bus.kafka.sasl.password_file: {what}",
+        f"  chmod 600 {password}",
+    ]

@@ -47,7 +47,7 @@ def test_a_right_is_one_call_of_the_tool() -> None:
     right = Right("blob", "group", "streambackup.", True, ["Describe", "Read"])
 
     assert shlex.split(acl_command(right, "kafka1:9092")) == [
-        *("kafka-acls", "--bootstrap-server", "kafka1:9092", "--add"),
+        *("kafka-acls.sh", "--bootstrap-server", "kafka1:9092", "--add"),
         *("--allow-principal", "User:streambackup-blob"),
         *("--operation", "Describe", "--operation", "Read", "--group", "streambackup."),
         *("--resource-pattern-type", "prefixed"),
