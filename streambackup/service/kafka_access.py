@@ -26,10 +26,9 @@ def kafka_settings(kafka: settings.KafkaSettings) -> KafkaSettings:
     Raises:
         UsageError: settings contradict each other, or a file is missing, unfit or not private.
     """
+    same = set(kafka.__struct_fields__) & set(KafkaSettings.__struct_fields__) - {"tls"}
     return KafkaSettings(
-        bootstrap_servers=kafka.bootstrap_servers,
-        client_id=kafka.client_id,
-        compression=kafka.compression,
+        **{name: getattr(kafka, name) for name in same},
         tls=_tls(kafka.tls),
         login=_login(kafka.sasl, encrypted=kafka.tls.enabled),
     )

@@ -144,14 +144,14 @@ async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation, *, now_ms:
     except TimeoutError as error:
         raise BusError(f"the bus has not answered within {BUS_PATIENCE_S:g} s") from error
     held: list[HeldUpload] = []
-    unknown: list[str] = []
+    unknown = ["headroom is not known: the bus takes too long to tell"]
     behind = [
         (at.tp, at.position) for at in partitions if at.lag and at.topic == generation.blobs_topic
     ]
     try:
         async with asyncio.timeout_at(patience.when()):
             found = await find_headroom(bus, generation, behind_of(partitions), now_ms=now_ms)
-            unknown += found.unknown.values()
+            unknown = [*found.unknown.values()]
             partitions = [
                 msgspec.structs.replace(at, headroom_hours=found.hours.get(at.tp))
                 for at in partitions

@@ -49,7 +49,9 @@ from streambackup.sources.maildir.source import MaildirSource
 log = structlog.get_logger()
 
 LEVELS_EVERY_S = 5.0
-HEADROOM_EVERY_S = 30.0
+HEADROOM_EVERY_S = 60.0
+HEADROOM_PATIENCE_S = 30.0
+"""It reads a little of every partition that is behind, of which there may be hundreds."""
 
 
 class Role(StrEnum):
@@ -220,7 +222,7 @@ class Service:
         workers = self._workers
         alarm = HeadroomAlarm(workers.settings.bus.headroom_warning_hours, workers.metrics)
         while not stop.is_set():
-            async with self._asking_bus():
+            async with self._asking_bus(HEADROOM_PATIENCE_S):
                 found = await partition_statuses(workers.home, workers.bus, workers.generation)
                 behind, now_ms = behind_of(found), workers.clock.now_ms()
                 hours = await find_headroom(workers.bus, workers.generation, behind, now_ms=now_ms)
@@ -229,10 +231,10 @@ class Service:
                 await asyncio.wait_for(stop.wait(), HEADROOM_EVERY_S)
 
     @contextlib.asynccontextmanager
-    async def _asking_bus(self) -> AsyncIterator[None]:
+    async def _asking_bus(self, patience_s: float = BUS_PATIENCE_S) -> AsyncIterator[None]:
         """Ask for as long as an answer may take; a bus that is away is counted, and asked later."""
         try:
-            async with asyncio.timeout(BUS_PATIENCE_S):
+            async with asyncio.timeout(patience_s):
                 yield
         except (BusError, TimeoutError) as error:
             kind = type(error) if isinstance(error, BusError) else BusError

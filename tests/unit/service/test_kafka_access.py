@@ -203,3 +203,9 @@ def test_a_command_tells_it_in_two_lines(tmp_path: Path, file: Callable[..., Pat
         f"streambackup: bus.kafka.sasl.password_file: {what}",
         f"  chmod 600 {password}",
     ]
+
+
+def test_other_settings_are_passed_on() -> None:
+    found = access({"bus.kafka.client_id": "backup-7", "bus.kafka.compression": "none"})
+
+    assert (found.client_id, found.compression) == ("backup-7", "none")
