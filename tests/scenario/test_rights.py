@@ -39,7 +39,7 @@ class Cluster:
     def __init__(self, kafka: SecureKafka, backup: Backup) -> None:
         self._kafka = kafka
         self.backup = backup
-        self._given: list[list[str]] = []
+        self._named: set[tuple[str, str]] = set()
 
     def give(self, role: str) -> None:
         """Run what is printed for *role*, as it is printed."""
@@ -48,20 +48,21 @@ class Cluster:
             if f"User:{USER_PREFIX}{role}" in words:
                 assert words[:2] == ["kafka-acls.sh", "--bootstrap-server"]
                 self._kafka.command(ACL_TOOL, *words[3:])
-                self._given.append(words[3:])
+                kind = "--topic" if "--topic" in words else "--group"
+                self._named.add((kind, words[words.index(kind) + 1]))
 
     def take(self, role: str, operation: str, *resource: str) -> None:
         """Leave *role* no more than the sight of the resource, if that was not it."""
         user = ("--allow-principal", f"User:{USER_PREFIX}{role}", *resource)
         if operation in ("Read", "Write"):
-            look = [*user, "--operation", "Describe"]
-            self._kafka.command(ACL_TOOL, "--add", *look)
-            self._given.append(["--add", *look])
+            self._kafka.command(ACL_TOOL, "--add", *user, "--operation", "Describe")
         self._kafka.command(ACL_TOOL, "--remove", "--force", *user, "--operation", operation)
 
     def take_all(self) -> None:
-        for words in self._given:
-            self._kafka.command(ACL_TOOL, "--remove", "--force", *words[1:])
+        """Of everybody, on whatever was named: one call, since each takes a second."""
+        resources = [word for named in sorted(self._named) for word in named]
+        pattern = ("--resource-pattern-type", "match")
+        self._kafka.command(ACL_TOOL, "--remove", "--force", *pattern, *resources)
 
     def ask(self, role: str, *words: object, code: int = 0) -> Answer:
         return self.backup.ask(*words, *as_user(role), code=code)
