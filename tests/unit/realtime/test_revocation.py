@@ -84,7 +84,7 @@ async def test_what_the_thread_has_in_hand_does_not_hold_up_a_revocation(tmp_pat
         handler.may_take.set()
         await until(lambda: ("ended", 0) in handler.happened)
         later = TIME_MS + 1_000
-        service.publish(*[put("m", 2, account=one, time_ms=later) for one in (ZERO, ONE)])
+        service.publish(*[put("m", 2, account=one, time_ms=later, n=2) for one in (ZERO, ONE)])
         await until(lambda: handler.happened.count(("taken", 1)) == 2)
         stop.set()
 
