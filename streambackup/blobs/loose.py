@@ -19,6 +19,10 @@ from streambackup.runtime.disk import AppendFile, Disk, storage_errors
 INCOMING = "incoming"
 
 
+class TakenAwayError(StoreError):
+    """Files on their way are gone: a newer owner of their partition cleared them away."""
+
+
 class LooseBlobs:
     """Files ``items/<first two characters>/<digest>``.
 
@@ -115,7 +119,7 @@ class LooseWriter:
         """Open a file again that ``open`` began and that holds *size* bytes by now.
 
         Raises:
-            StoreError: another owner took it away, or the disk failed.
+            TakenAwayError: another owner took it away. StoreError: the disk failed.
         """
         try:
             file = self._disk.append(path)
@@ -143,7 +147,7 @@ def put_in_place(root: Path, disk: Disk, written: Sequence[tuple[str, Path]]) ->
 
     Raises:
         NoSpaceError: what is not in its place yet can be discarded.
-        StoreError: another owner took the files away, or the disk failed.
+        TakenAwayError: another owner took the files away. StoreError: the disk failed.
     """
     if not written:
         return
@@ -169,10 +173,10 @@ def _make_way(path: Path, target: Path, disk: Disk) -> None:
         raise _taken_away(path) from error
 
 
-def _taken_away(path: Path) -> StoreError:
-    return StoreError(
+def _taken_away(path: Path) -> TakenAwayError:
+    return TakenAwayError(
         f"{path} was taken away before it was in its place",
-        hint="A newer owner of the partition does so; start the service again.",
+        hint="A newer owner of the partition does so; whoever owns it reads the content again.",
     )
 
 

@@ -42,7 +42,7 @@ async def _collect(settings: Settings) -> Look:
         if answer is not None:
             return Look(answer, _bus_away(answer))
         note(f"the service does not answer on {http.listen}")
-    source_warnings = told_warnings(home) if is_locked(home.root) else ()
+    source_warnings = told_warnings(home)
     bus = open_bus(settings, SystemClock())
     try:
         return await collect_status(settings, home, bus, source_warnings=source_warnings)

@@ -15,7 +15,13 @@ import msgspec
 import structlog
 
 from streambackup.bus.port import Bus, Consumer, Record, TopicPartition
-from streambackup.errors import BusError, NoSpaceError, PositionLostError, TopicError
+from streambackup.errors import (
+    BusError,
+    NoSpaceError,
+    PositionLostError,
+    StoreError,
+    TopicError,
+)
 from streambackup.journal.life import Life
 from streambackup.realtime.place import Place
 from streambackup.realtime.takeover import Taken, Takeover
@@ -25,7 +31,9 @@ from streambackup.runtime.metrics import Metrics
 log = structlog.get_logger()
 
 RETAKE_AFTER_S = 1.0
-"""How long a partition waits before it is tried again: the disk was full, or the bus away."""
+"""How long a partition waits before it is tried again: the disk was full, the bus away, or the
+group about to say that it is another worker's.
+"""
 BUS_AWAY_PAUSE_S = 1.0
 
 
@@ -63,13 +71,14 @@ class Wait(NamedTuple):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Why a turn has to begin anew: the next record is of another generation,
-    or the disk is full.
+    """Why a turn has to begin anew: the next record is of another generation, the disk is full, or
+    a newer owner of the partition took away what it was about to store.
     """
 
     turn: Turn
     foreign: str | None = None
     full: NoSpaceError | None = None
+    superseded: StoreError | None = None
 
 
 class Handler(Protocol):
@@ -314,9 +323,9 @@ class StreamWorker:
     async def _end_all(self, consumer: Consumer, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             topic, partition = outcome.turn.tp
-            if outcome.full is not None:
-                reason = str(outcome.full)
-                log.warning("no_space", topic=topic, partition=partition, reason=reason)
+            if failure := outcome.full or outcome.superseded:
+                event = "no_space" if outcome.full else "turn_superseded"
+                log.warning(event, topic=topic, partition=partition, reason=failure.message)
                 await self._end(consumer, outcome.turn, RETAKE_AFTER_S)
             else:
                 generation = outcome.foreign

@@ -235,9 +235,14 @@ def _recorded(root: Path) -> tuple[int, int, int]:
 
 
 def _blob_totals(home: StoreHome) -> tuple[int, int, int]:
-    """What the digest indexes count: blobs, their bytes, and those stored."""
-    totals = [stored_totals(file) for file in sorted(home.state.glob("blobs-*.sqlite"))]
-    count, size, stored = (sum(column) for column in zip((0, 0, 0), *totals, strict=True))
+    """What the digest indexes count: blobs, their bytes, and those stored. Of a partition's indexes
+    the one that knows most: each is of a process that owned it at some time.
+    """
+    fullest: dict[str, tuple[int, int, int]] = {}
+    for state in {home.state, *(home.root / "state").glob("*")}:
+        for file in [*state.glob("blobs-*.sqlite"), *state.glob("process-*/blobs-*.sqlite")]:
+            fullest[file.name] = max(fullest.get(file.name, (0, 0, 0)), stored_totals(file))
+    count, size, stored = (sum(column) for column in zip((0, 0, 0), *fullest.values(), strict=True))
     return count, size, stored
 
 

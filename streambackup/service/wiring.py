@@ -91,6 +91,8 @@ class Workers:
 
     settings: Settings
     home: StoreHome
+    caches: Path
+    """A directory that no other process uses."""
     bus: Bus
     generation: Generation
     disk: Disk
@@ -117,7 +119,7 @@ class Workers:
         blobs = self.settings.blobs
         return BlobWorker(
             root=self.home.root,
-            state=self.home.state,
+            state=self.caches,
             disk=self.disk,
             clock=self.clock,
             settings=BlobWorkerSettings(
