@@ -111,7 +111,9 @@ class Handler(Protocol):
 
 
 class StreamWorker:
-    """Runs a handler over the partitions of one topic."""
+    """Runs a handler over the partitions of one *topic*. Of the topics *beside* it, the group gives
+    it the partitions of the same numbers, which nobody reads.
+    """
 
     def __init__(
         self,
@@ -119,6 +121,7 @@ class StreamWorker:
         *,
         bus: Bus,
         topic: str,
+        beside: Collection[str] = (),
         group: str,
         life: Life,
         takeover: Takeover,
@@ -129,6 +132,7 @@ class StreamWorker:
         self._handler = handler
         self._bus = bus
         self._topic = topic
+        self._beside = beside
         self._group = group
         self._life = life
         self._takeover = takeover
@@ -155,7 +159,8 @@ class StreamWorker:
         Raises:
             StreamBackupError: the bus or the disk failed in a way that only a restart can answer.
         """
-        consumer = await self._bus.consumer([self._topic], group=self._group, ownership=self)
+        topics = [self._topic, *self._beside]
+        consumer = await self._bus.consumer(topics, group=self._group, ownership=self)
         self.joined = True
         try:
             while not stop.is_set():
@@ -194,7 +199,7 @@ class StreamWorker:
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
         positions = {}
-        waiting = {tp: Wait(self._life, 0) for tp in partitions}
+        waiting = {tp: Wait(self._life, 0) for tp in partitions if tp.topic == self._topic}
         self._waiting.update(
             waiting
         )  # At once: they may be taken away while the lock is waited for.
@@ -228,7 +233,7 @@ class StreamWorker:
                 await self._finish_work()
                 await self._end_taken()
         except TimeoutError:
-            numbers = sorted(tp.partition for tp in partitions)
+            numbers = sorted({tp.partition for tp in partitions})
             log.warning("revocation_cut_short", topic=self._topic, partitions=numbers)
 
     async def _end_taken(self) -> None:

@@ -148,14 +148,15 @@ class Workers:
 
     def stream_worker(self, handler: Handler) -> StreamWorker:
         """The worker that consumes the handler's topic as its group."""
-        topic = {
-            TRANSACTIONS: self.generation.transactions_topic,
-            BLOBS: self.generation.blobs_topic,
+        topic, *beside = {
+            TRANSACTIONS: [self.generation.transactions_topic, self.generation.inventory_topic],
+            BLOBS: [self.generation.blobs_topic],
         }[handler.journal_topic]
         return StreamWorker(
             handler,
             bus=self.bus,
             topic=topic,
+            beside=beside,
             group=group_name(self.home.config.store, handler.journal_topic),
             life=life_of(self.generation),
             takeover=Takeover(
