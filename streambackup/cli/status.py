@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 
 from streambackup.cli.common import NOTHING_SAID, Common
@@ -13,7 +14,7 @@ from streambackup.runtime.clock import SystemClock
 from streambackup.service.ask_service import ask_service
 from streambackup.service.endpoints import parse_listen
 from streambackup.service.settings import Settings
-from streambackup.service.status import Look, Status, collect_status
+from streambackup.service.status import Look, PartitionStatus, Status, collect_status
 from streambackup.service.store_home import find_store
 from streambackup.service.store_lock import is_locked
 from streambackup.service.told_warnings import told_warnings
@@ -65,7 +66,9 @@ def _lines(found: Status) -> Iterator[str]:
     yield f"lag               {'not known' if found.lag is None else counted(found.lag, 'record')}"
     for at in found.partitions:
         if at.lag != 0:
-            yield f"  {at.topic}/{at.partition}: at {at.position}" + _of(at.end)
+            yield f"  {at.topic}/{at.partition}: at {at.position}{_of(at.end)}{_by(at)}"
+    for node, count in Counter(at.node for at in found.partitions if at.node).items():
+        yield f"node              {node} wrote last in {counted(count, 'partition')}"
     yield f"accounts          {found.accounts} filed"
     stored, came = found.blob_stored_bytes / MB, found.blob_bytes / MB
     yield f"blobs             {found.blobs}: {stored:.1f} MB stored of {came:.1f} MB"
@@ -73,6 +76,10 @@ def _lines(found: Status) -> Iterator[str]:
     yield f"disk              {free:.0f} MB free of {total:.0f} MB"
     for warning in found.warnings:
         yield f"warning           {warning}"
+
+
+def _by(at: PartitionStatus) -> str:
+    return "" if at.node is None else f", epoch {at.epoch} of node {at.node}"
 
 
 def _of(end: int | None) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from streambackup.domain.words import counted
 from streambackup.errors import BusError
 from streambackup.events.config import Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
-from streambackup.journal.cover import find_cover
+from streambackup.journal.cover import find_cover, newest_epoch
 from streambackup.journal.life import read_lives
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import list_accounts
@@ -43,7 +43,8 @@ BUS_PATIENCE_S = 5.0
 
 class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """``position`` is the next record to read, ``end`` the next one to be published, None where the
-    bus cannot be asked.
+    bus cannot be asked. The newest epoch in which anything was journalled, and the node that did:
+    whoever owns the partition now and has had nothing to write yet is not told.
     """
 
     topic: str
@@ -51,6 +52,9 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     end: int | None
     lag: int | None
+    epoch: int | None = None
+    writer: str | None = None
+    node: str | None = None
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +140,10 @@ async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation) -> _Stream
         for at in partitions
         if at.lag and at.topic == generation.blobs_topic
     ]
+    names = {generation.transactions_topic: TRANSACTIONS, generation.blobs_topic: BLOBS}
+    partitions = await asyncio.to_thread(
+        _with_epochs, home, generation.generation, names, partitions
+    )
     held: list[HeldUpload] = []
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout_at(patience.when()):
@@ -164,7 +172,28 @@ def _ask_journals(home: StoreHome) -> _Stream:
         for name, (topic, count) in topics.items()
         for partition in range(count)
     ]
-    return _Stream(life.generation, partitions, [])
+    names = {topic: name for name, (topic, _) in topics.items()}
+    return _Stream(life.generation, _with_epochs(home, life.generation, names, partitions), [])
+
+
+def _with_epochs(
+    home: StoreHome,
+    generation: str,
+    names: Mapping[str, str],
+    partitions: Sequence[PartitionStatus],
+) -> list[PartitionStatus]:
+    """The *partitions* with their newest epochs; *names* are the journal's names of topics."""
+    lives = read_lives(home.root)
+    found = []
+    for at in partitions:
+        path = last_path(home.root, lives, generation, names[at.topic], at.partition)
+        newest = newest_epoch(path)
+        if newest is not None:
+            at = msgspec.structs.replace(
+                at, epoch=newest.epoch, writer=newest.writer, node=newest.node
+            )
+        found.append(at)
+    return found
 
 
 def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:

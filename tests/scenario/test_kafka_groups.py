@@ -14,6 +14,7 @@ import pytest
 
 from streambackup.journal.cover import find_cover
 from streambackup.journal.segment import PartitionPath
+from streambackup.service.store_home import node_id
 from tests.support.backup import LEFT_BY_A_KILL, Backup, clean_environment
 from tests.support.running import Running
 
@@ -156,10 +157,13 @@ def test_services_that_join_die_and_stand_still_change_no_history(
         joining.stop()
         staying.wait_until(lambda: taken(staying, before) == EVERYTHING, "it owned everything")
     with worker(backup, "last") as last:
-        last.wait_until_caught_up()
+        status = last.wait_until_caught_up()
         last.stop()
 
     backup.expect_sound(LEFT_BY_A_KILL)
+    written = {(at["topic"], at["partition"]) for at in status["partitions"] if at["epoch"] > 1}
+    assert written == EVERYTHING
+    assert {at["node"] for at in status["partitions"]} == {node_id()}
     assert len(publishing.transactions) == 2 * len(ACCOUNTS) * publishing.rounds
     assert publishing.transactions == found_transactions(backup)
     with undisturbed.service("--role", "account", "--role", "blob") as alone:

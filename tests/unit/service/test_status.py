@@ -15,7 +15,7 @@ from streambackup.service.status import Status, collect_status
 from streambackup.service.store_home import StoreHome
 from streambackup.testing.events import ACCOUNT, GENERATION, PartitionLog, put
 from streambackup.testing.memory_bus import MemoryBus
-from streambackup.testing.partition_store import TOPIC, PartitionStore, life
+from streambackup.testing.partition_store import TOPIC, PartitionStore, identity, life
 from tests.support.manual_clock import ManualClock
 
 SECOND = "00000000000000bb"
@@ -80,3 +80,18 @@ async def test_the_numbers_go_on_in_a_derived_life(tmp_path: Path) -> None:
     positions = [{at.topic: at.position for at in found.partitions} for found in (before, after)]
     assert [at[TOPIC] for at in positions] == [1, 3]
     assert [found.generation for found in (before, after)] == [GENERATION, GENERATION]
+
+
+async def test_each_partition_tells_who_wrote_it_last(tmp_path: Path) -> None:
+    store = PartitionStore(tmp_path)
+    first = store.own()
+    store.journal(first, PartitionLog([put("m1", 1)]).records)
+    (before,) = [at for at in (await status_of(store)).partitions if at.topic == TOPIC]
+    owner = PartitionStore(tmp_path).own()
+    store.journal(owner, PartitionLog([put("m1", 1), put("m2", 2)]).records[1:])
+    (after,) = [at for at in (await status_of(store)).partitions if at.topic == TOPIC]
+
+    assert (before.epoch, before.writer) == (first.epoch.number, first.epoch.writer)
+    assert (after.epoch, after.writer) == (owner.epoch.number, owner.epoch.writer)
+    assert after.epoch == 2
+    assert after.node == identity().node
