@@ -60,6 +60,8 @@ def _bus_away(answer: Status) -> BusError | None:
 
 def _lines(found: Status) -> Iterator[str]:
     yield f"store             {found.store} in {found.path}"
+    if found.replica_of is not None:
+        yield f"replica of        {found.replica_of}: it publishes nothing"
     yield f"service           {'running' if found.running else 'not running'}"
     yield f"bus               {found.bus}, generation {found.generation or 'none yet'}"
     yield f"last transaction  {found.last_transaction or 'none yet'}"

@@ -29,7 +29,7 @@ from streambackup.metadata.account_log import list_accounts
 from streambackup.reading.lives import last_path, newest_named
 from streambackup.reading.partition_log import filed_events
 from streambackup.reading.store_reader import StoreReader
-from streambackup.service.generations import open_generation
+from streambackup.service.generations import open_generation, primary_store
 from streambackup.service.held_uploads import HeldUpload, find_held_uploads
 from streambackup.service.settings import Settings
 from streambackup.service.store_home import StoreHome
@@ -60,10 +60,12 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """One look at a store. Times are ISO 8601, sizes bytes.
 
-    Where the bus cannot be asked, ``lag`` is None and the generation the last that was worked on.
+    Where the bus cannot be asked, ``lag`` is None and the generation the last that was worked on. A
+    replica keeps a copy of what the primary store ``replica_of`` has, and publishes nothing.
     """
 
     store: str
+    replica_of: str | None
     path: str
     running: bool
     bus: str
@@ -96,6 +98,7 @@ class _Stream(NamedTuple):
     generation: str | None
     partitions: list[PartitionStatus]
     held: list[HeldUpload]
+    primary: str | None = None
 
 
 async def collect_status(
@@ -133,6 +136,7 @@ async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation) -> _Stream
     try:
         async with asyncio.timeout(BUS_PATIENCE_S) as patience:
             partitions = await partition_statuses(home, bus, generation)
+            primary = await primary_store(bus)
     except TimeoutError as error:
         raise BusError(f"the bus has not answered within {BUS_PATIENCE_S:g} s") from error
     behind = [
@@ -149,7 +153,7 @@ async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation) -> _Stream
         async with asyncio.timeout_at(patience.when()):
             async for upload in find_held_uploads(bus, behind):
                 held.append(upload)
-    return _Stream(generation.generation, partitions, held)
+    return _Stream(generation.generation, partitions, held, primary)
 
 
 def _ask_journals(home: StoreHome) -> _Stream:
@@ -204,6 +208,7 @@ def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
     disk = shutil.disk_usage(home.root)
     return Status(
         store=home.config.store,
+        replica_of=None if stream.primary == home.config.store else stream.primary,
         path=str(home.root),
         running=is_locked(home.root),
         bus=settings.bus.kind,

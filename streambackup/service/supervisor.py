@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from enum import StrEnum
+from typing import NamedTuple
 
 import structlog
 
 from streambackup.bus.port import Bus
-from streambackup.errors import BusError, NoSpaceError
+from streambackup.errors import BusError, NoSpaceError, StoreError
 from streambackup.events.config import Generation
 from streambackup.journal.life import write_life
 from streambackup.outbox.outbox import Outbox
@@ -30,6 +31,7 @@ from streambackup.service.generations import (
     create_topics,
     life_of,
     open_generation,
+    replica_error,
 )
 from streambackup.service.settings import Settings
 from streambackup.service.status import Status, collect_status, partition_statuses
@@ -70,7 +72,7 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
         store_lock(home.root, shared=settings.bus.kind == "kafka"),
         process_directory(home.state, disk) as caches,
     ):
-        async with open_stream(settings, home, clock) as (bus, generation):
+        async with open_stream(settings, home, clock) as (bus, generation, primary):
             await asyncio.to_thread(write_life, home.root, life_of(generation), disk)
             async with AsyncExitStack() as stack:
                 workers = Workers(
@@ -79,31 +81,48 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
                     caches=caches,
                     bus=bus,
                     generation=generation,
+                    primary=primary,
                     disk=disk,
                     clock=clock,
                 )
                 parts = Service(workers).parts(roles, stack)
                 settle_for_batches()
                 async with stopped_by_signals(stop):
-                    log.info("running", store=home.config.store, roles=sorted(roles))
+                    store = home.config.store
+                    log.info("running", store=store, primary=primary, roles=sorted(roles))
                     await supervise(parts, stop=stop, drain_s=settings.shutdown.drain_s)
 
 
+class Stream(NamedTuple):
+    """The bus, its open generation, and the store that answers for it: any other is a replica."""
+
+    bus: Bus
+    generation: Generation
+    primary: str
+
+
 @contextlib.asynccontextmanager
-async def open_stream(
-    settings: Settings, home: StoreHome, clock: Clock
-) -> AsyncIterator[tuple[Bus, Generation]]:
-    """The bus and its open generation, checked to be this store's.
+async def open_stream(settings: Settings, home: StoreHome, clock: Clock) -> AsyncIterator[Stream]:
+    """The bus and its open generation; the store is the primary from now on where none was.
 
     The embedded bus makes its own topics.
+
+    Raises:
+        StoreError: the embedded bus is another store's.
     """
     bus = open_bus(settings, clock)
     try:
         if settings.bus.kind == "embedded":
             await create_topics(bus, EMBEDDED_PARTITIONS, clock)
         generation = await open_generation(bus)
-        await claim_primary(bus, home.config.store)
-        yield bus, generation
+        primary = await claim_primary(bus, home.config.store)
+        if settings.bus.kind == "embedded" and primary != home.config.store:
+            raise StoreError(
+                f"the bus in {home.state} belongs to store {primary}, this is store "
+                f"{home.config.store}",
+                hint="Set store.state_path to the directory that belongs to this store.",
+            )
+        yield Stream(bus, generation, primary)
     finally:
         await bus.close()
 
@@ -132,6 +151,8 @@ class Service:
             parts["blob"] = self._add_worker(Role.BLOB, blob)
         trees = self._workers.settings.sources.maildir
         if Role.SOURCE in roles and trees:
+            if self._workers.is_replica:
+                raise replica_error(self._workers.home.config.store, self._workers.primary)
             stack.enter_context(sources_lock(self._workers.home.state))
             source = self._source = self._workers.maildir_source(trees)
             parts["source"] = lambda stop: self._run_source(source, stop)

@@ -95,9 +95,16 @@ class Workers:
     """A directory that no other process uses."""
     bus: Bus
     generation: Generation
+    primary: str
+    """The store that answers for the topics."""
     disk: Disk
     clock: Clock
     metrics: Metrics = field(default_factory=Metrics)
+
+    @property
+    def is_replica(self) -> bool:
+        """Whether the store keeps a copy beside the primary, and publishes nothing."""
+        return self.primary != self.home.config.store
 
     def account_handler(self, filer: Filer) -> AccountWorker:
         worker = self.settings.worker

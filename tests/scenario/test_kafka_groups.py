@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,15 @@ EVERYTHING = {
 }
 ACCOUNTS = [f"user{number}@example.org" for number in range(30)]
 T = 1_700_000_000_000
+LINE = {
+    "account": "ann@example.org",
+    "item": "note",
+    "type": "document",
+    "time_ms": T,
+    "state": {"name": "note"},
+    "file": "one.txt",
+}
+CONTENT = b"what was written\n"
 SETTINGS: dict[str, str | int] = {
     "bus.kind": "kafka",
     "bus.kafka.session_timeout_ms": 2_000,
@@ -171,3 +181,35 @@ def test_services_that_join_die_and_stand_still_change_no_history(
         ends = positions(backup, generation)
         alone.wait_until(lambda: positions(undisturbed, generation) == ends, "it read everything")
     assert undisturbed.json("fingerprint", "--compare", backup.path)["equal"]
+
+
+@pytest.mark.row("F190")
+def test_a_replica_has_all_the_data_and_publishes_nothing(tmp_path: Path, fresh_kafka: str) -> None:
+    """In another path, by another store id, with a group of its own, beside the primary's."""
+    settings = {**SETTINGS, "bus.kafka.bootstrap_servers": fresh_kafka}
+    primary = Backup(tmp_path / "primary", settings=settings)
+    primary.json("topic", "create", "--partitions", PARTITIONS)
+    primary.init()
+    replica = Backup(tmp_path / "replica", settings=settings).init()
+    store = primary.reader().config.store
+    with primary.service() as working, replica.service() as copying:
+        primary.publish([LINE], files={"one.txt": CONTENT})
+        statuses = [running.wait_until_caught_up() for running in (working, copying)]
+        assert [status["replica_of"] for status in statuses] == [None, store]
+    assert replica.json("status")["replica_of"] == store
+    assert primary.json("fingerprint", "--compare", replica.path)["equal"]
+    refused = replica.ask("publish", replica.root / "streambackup.toml", code=4).errors
+    assert f"is a replica of store {store}" in refused
+
+    shutil.rmtree(primary.path)
+    assert replica.ask("item", "cat", LINE["account"], "note").output == CONTENT
+
+
+def test_a_replica_watches_no_sources(tmp_path: Path, fresh_kafka: str) -> None:
+    settings = {**SETTINGS, "bus.kafka.bootstrap_servers": fresh_kafka}
+    primary = Backup(tmp_path / "primary", settings=settings)
+    primary.json("topic", "create", "--partitions", PARTITIONS)
+    primary.init()
+    maildirs = {"ann": tmp_path / "maildir"}
+    replica = Backup(tmp_path / "replica", settings=settings, maildirs=maildirs).init()
+    assert "publishes nothing" in replica.ask("run", code=4).errors
