@@ -107,13 +107,20 @@ class LooseWriter:
         self._numbers = itertools.count(1)
 
     def open(self) -> AppendFile:
-        """A file to write a blob into; hand its path to ``put_in_place`` or ``discard``."""
+        """A file to write a blob into; hand its path to ``put_in_place`` or ``discard``.
+
+        Raises:
+            TakenAwayError: another owner clears up at this moment. StoreError: the disk failed.
+        """
         path = self._incoming / str(next(self._numbers))
         try:
             return self._disk.create(path)
         except FileNotFoundError:
             self._disk.make_directories(self._incoming)
+        try:
             return self._disk.create(path)
+        except FileNotFoundError as error:
+            raise _taken_away(path) from error
 
     def go_on(self, path: Path, size: int) -> AppendFile:
         """Open a file again that ``open`` began and that holds *size* bytes by now.
@@ -152,7 +159,10 @@ def put_in_place(root: Path, disk: Disk, written: Sequence[tuple[str, Path]]) ->
     if not written:
         return
     blobs = LooseBlobs(root)
-    disk.sync_all(root, [path for _, path in written])
+    try:
+        disk.sync_all(root, [path for _, path in written])
+    except FileNotFoundError as error:
+        raise _taken_away(Path(error.filename)) from error
     renamed = []
     for digest, path in written:
         target = blobs.path_of(digest)
