@@ -7,7 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from streambackup.blobs.index import DigestIndex
+from streambackup.domain.digest import digest_of
 from streambackup.journal.life import write_life
+from streambackup.journal.payload import Blobs, StoredBlob
 from streambackup.reading.partition_log import partition_logs
 from streambackup.runtime.disk import Disk
 from streambackup.service.settings import Settings
@@ -95,3 +98,17 @@ async def test_each_partition_tells_who_wrote_it_last(tmp_path: Path) -> None:
     assert (after.epoch, after.writer) == (owner.epoch.number, owner.epoch.writer)
     assert after.epoch == 2
     assert after.node == identity().node
+
+
+async def test_blobs_that_several_processes_know_are_counted_once(tmp_path: Path) -> None:
+    store = PartitionStore(tmp_path)
+    blobs = [StoredBlob(digest_of(b"%d" % n), size=10, stored_size=7, offset=n) for n in range(3)]
+    for place, partition, known in [("", 0, 2), ("process-1", 0, 3), ("process-1", 1, 1)]:
+        (tmp_path / "state" / place).mkdir(parents=True, exist_ok=True)
+        index = DigestIndex(tmp_path / "state" / place / f"blobs-{partition}.sqlite")
+        index.apply([Blobs(blobs[:known], [], [], [])], "segment", 1)
+        index.close()
+
+    found = await status_of(store)
+
+    assert (found.blobs, found.blob_bytes, found.blob_stored_bytes) == (4, 40, 28)
