@@ -205,19 +205,20 @@ class AccountWorker:
 
     async def ended(self, turns: Collection[Turn], *, drained: bool) -> None:
         states = [self._open.pop(turn) for turn in turns]
-        if not drained:  # Before anything is waited for, which may be cut short.
+        if not drained:
             for state in states:
-                state.turn.owner.seal()
-        errors = [await self._end(state, drained=drained) for state in states]
+                _leave(state)
+            return
+        errors = [await self._file_rest(state) for state in states]
         errors += [await self._let_filing_end(state) for state in states]
         # Whatever happened to one partition, the others are sealed and filed.
         for error in errors:
             if error is not None:
                 raise error
 
-    async def _end(self, state: _Open, *, drained: bool) -> StoreError | None:
+    async def _file_rest(self, state: _Open) -> StoreError | None:
         error = await self._let_filing_end(state)
-        if drained and error is None and state.filed_to < state.turn.owner.position:
+        if error is None and state.filed_to < state.turn.owner.position:
             self._seal_and_file(state)
         state.turn.owner.seal()
         return error
@@ -234,3 +235,17 @@ class AccountWorker:
         except StoreError as error:
             return error
         return None
+
+
+def _leave(state: _Open) -> None:
+    """Seal what is durable, and wait for nothing: what is being filed now, or fails to be, the next
+    owner files as well, and readers drop what they meet twice.
+    """
+    state.turn.owner.seal()
+    if state.filing is not None:
+        state.filing[0].add_done_callback(_note_failure)
+
+
+def _note_failure(filing: asyncio.Future[Filed]) -> None:
+    if not filing.cancelled() and (error := filing.exception()) is not None:
+        log.warning("filing_left", reason=str(error))
