@@ -41,6 +41,9 @@ LIFE = Life(
 )
 
 
+FILED = Filed(1, 1, 0, 0, 1, ())
+
+
 class Rig:
     """A worker with a turn at each of a few partitions, and a filer that takes what it is given."""
 
@@ -71,7 +74,7 @@ class Rig:
         self.asked.append(request)
         self.filings.append(asyncio.get_running_loop().create_future())
         if self.is_quick:
-            self.filings[-1].set_result(Filed(1, 1, 1, ()))
+            self.filings[-1].set_result(FILED)
         return self.filings[-1]
 
     async def journal(self, sizes: list[int]) -> None:
@@ -83,7 +86,7 @@ class Rig:
         await self.worker.tick(self.turns)
 
     def partitions_asked(self) -> list[int]:
-        return [request.partition for request in self.asked]
+        return [request.where.partition for request in self.asked]
 
 
 @pytest.fixture
@@ -104,7 +107,7 @@ async def test_a_filer_that_has_enough_to_do_gets_no_more(rig: Rig) -> None:
 
     assert len(rig.asked) == FILINGS_AHEAD
 
-    rig.filings[0].set_result(Filed(1, 1, 1, ()))
+    rig.filings[0].set_result(FILED)
     await rig.worker.tick(rig.turns)
 
     assert len(rig.asked) == FILINGS_AHEAD + 1
@@ -127,7 +130,7 @@ async def test_a_filing_that_failed_keeps_no_other_partition_from_its_own(rig: R
     await rig.journal([3 * WORTH_FILING, 2 * WORTH_FILING, 1_000, 1_000])
     died = StoreError("the filing process died")
     rig.filings[0].set_exception(died)
-    rig.filings[1].set_result(Filed(1, 1, 1, ()))
+    rig.filings[1].set_result(FILED)
     rig.is_quick = True
 
     with pytest.raises(StoreError) as caught:

@@ -16,6 +16,7 @@ from streambackup.domain.entry import ItemType
 from streambackup.errors import StoreError
 from streambackup.events.mailbox import MailboxEvent
 from streambackup.journal.mark import FiledMark
+from streambackup.journal.place import Place
 from streambackup.realtime.filing import FilingRequest, file_partition
 from streambackup.runtime.disk import Disk
 from streambackup.service.filer import file_and_describe, filing_process
@@ -44,6 +45,7 @@ FIRST_OF_ITS_NAMESPACE = """
 import asyncio, os, sys
 from pathlib import Path
 from streambackup.journal.mark import FiledMark
+from streambackup.journal.place import Place
 from streambackup.realtime.filing import FilingRequest
 from streambackup.service.filer import filing_process
 
@@ -51,7 +53,7 @@ async def main():
     with filing_process() as file:
         root = Path(sys.argv[1])
         mark = FiledMark(1, 0, 0, 0)
-        await file(FilingRequest(root, "g", "mailbox.transactions", 0, 1, "w", mark))
+        await file(FilingRequest(root, "mailbox.transactions", Place(0, 1, "g"), 1, "w", 0, mark))
 
 if __name__ == "__main__":
     assert os.getpid() == 1
@@ -65,7 +67,8 @@ NEW_NAMESPACE = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--k
 
 
 def request(root: Path) -> FilingRequest:
-    return FilingRequest(root, "g", "mailbox.transactions", 0, 1, "w", FiledMark(1, 0, 0, 0))
+    where = Place(0, 1, "g")
+    return FilingRequest(root, "mailbox.transactions", where, 1, "w", 0, FiledMark(1, 0, 0, 0))
 
 
 async def test_what_keeps_it_from_filing_is_raised_where_it_was_asked_for(tmp_path: Path) -> None:
