@@ -35,8 +35,8 @@ Filer = Callable[[FilingRequest], "asyncio.Future[Filed]"]
 """Starts ``file_partition`` where it does not hold up the journal, one request at a time."""
 
 RETIRE_EVERY_MS = 60_000
-FILINGS_AHEAD = 2
-"""One at work and one waiting: between two looks the filer does not run out of work."""
+FILINGS_AHEAD = 4
+"""Two at work and two waiting: between two looks the filer does not run out of work."""
 
 
 class SegmentSettings(msgspec.Struct, frozen=True, kw_only=True):
