@@ -47,9 +47,7 @@ def coalesce(records: Records, *, where: Place, moment_ms: int) -> Coalesced:
 
 
 class _Run:
-    """Records that share a line: where among its account's the first stands, the event of the last,
-    and those before it.
-    """
+    """Records that share a line: which is the first, the event of the last, and those before it."""
 
     __slots__ = ("earlier", "event", "first")
 
@@ -60,23 +58,19 @@ class _Run:
 
 
 class _Account:
-    """An account's records in this batch: which of the batch each is, its moment, and its line,
-    empty where it has none of its own; the runs among them by their last; and which put each item
-    last, if a run may go on there.
+    """Which records of the batch are an account's, and which put each of its items last, if a run
+    may go on there.
     """
 
-    __slots__ = ("at", "lines", "moments", "puts", "runs")
+    __slots__ = ("puts", "records")
 
     def __init__(self) -> None:
-        self.at: list[int] = []
-        self.moments: list[int] = []
-        self.lines: list[bytes] = []
-        self.runs: dict[int, _Run] = {}
+        self.records: list[int] = []
         self.puts: dict[str, int] = {}
 
 
 class _Batch:
-    """One pass over a batch.
+    """One pass over a batch, whose records are known by how manieth they are.
 
     Few records run on within one batch, so an event becomes its line and is dropped at once, which
     halves the cost of decoding it. Where its item comes again it is decoded again, and the line of
@@ -87,7 +81,10 @@ class _Batch:
         self._records = records
         self._where = where
         self._moment_ms = moment_ms
+        self._lines: list[bytes] = []  # of each record; empty where it has none of its own
+        self._moments: list[int] = []
         self._accounts = defaultdict[str, _Account](_Account)
+        self._runs: dict[int, _Run] = {}  # by their last
         self._events: list[PartitionEvent] = []
         self._described: set[str] = set()
         self._joined = 0
@@ -95,13 +92,14 @@ class _Batch:
     def read(self) -> None:
         admission = Admission(self._where)
         generation, partition = self._where.generation, self._where.partition
-        accounts, moment_ms, event_of = self._accounts, self._moment_ms, admission.event_of
+        accounts, moments, moment_ms = self._accounts, self._moments, self._moment_ms
+        add_line, add_moment, event_of = self._lines.append, moments.append, admission.event_of
         for at, (offset, published_ms, key, value) in enumerate(self._records.rows()):
             try:
                 event = event_of(key, value)
             except InvalidEventError as error:
                 aside = admission.set_aside(offset, published_ms, key, value, str(error))
-                self._events.append(aside)
+                self._add_event(aside)
                 continue
             name = event.account
             line = Line(generation, partition, offset, published_ms, event)
@@ -109,45 +107,48 @@ class _Batch:
                 self._end_all_runs(line)
                 continue
             account = accounts[name]
-            number = len(account.lines)
-            account.at.append(at)
-            account.lines.append(encode_line(line))
+            account.records.append(at)
+            add_line(encode_line(line))
             # Where nothing is coalesced, each has a moment of its own.
-            time_ms = clamp(event.time_ms, published_ms) if moment_ms else at
-            account.moments.append(time_ms // (moment_ms or 1))
+            add_moment(clamp(event.time_ms, published_ms) // moment_ms if moment_ms else at)
             if type(event) is Put and event.after is None:
                 item = event.item
                 before = account.puts.get(item)
-                account.puts[item] = number
-                if before is not None and account.moments[before] == account.moments[number]:
-                    self._join(account, before, number, event)
+                account.puts[item] = at
+                if before is not None and moments[before] == moments[at]:
+                    self._join(before, at, event)
                 if event.type is ItemType.ACCOUNT:
                     self._described.add(name)
             else:
                 self._end_runs(event, name, account)
 
+    def _add_event(self, event: PartitionEvent) -> None:
+        self._events.append(event)
+        self._lines.append(b"")
+        self._moments.append(0)
+
     def _end_all_runs(self, marker: Line) -> None:
-        self._events.append(marker_event(marker))
+        self._add_event(marker_event(marker))
         for account in self._accounts.values():
             account.puts.clear()
 
-    def _join(self, account: _Account, before: int, number: int, event: Put) -> None:
+    def _join(self, before: int, at: int, event: Put) -> None:
         """Let a record share the line of the one *before*, of the same moment, if it goes on with
         its run.
         """
-        run = account.runs.get(before)
+        run = self._runs.get(before)
         if run is None:
-            value = self._records.values[account.at[before]]
+            value = self._records.values[before]
             assert value is not None
             former = decode_kept_event(value)
             assert isinstance(former, Put)
             run = _Run(before, former)
         if _continues(run.event, event):
-            run.earlier.append(self._member(run.event, account.at[before]))
+            run.earlier.append(self._member(run.event, before))
             run.event = event
-            account.runs.pop(before, None)
-            account.runs[number] = run
-            account.lines[number] = b""
+            self._runs.pop(before, None)
+            self._runs[at] = run
+            self._lines[at] = b""
             self._joined += 1
 
     def _member(self, event: Put, at: int) -> Member:
@@ -173,24 +174,22 @@ class _Batch:
 
     def coalesced(self) -> Coalesced:
         """What was read; a run stands where its first record did."""
-        lines = {name: self._lines(account) for name, account in self._accounts.items()}
-        return Coalesced(lines, self._events, self._joined, self._described)
-
-    def _lines(self, account: _Account) -> list[bytes]:
-        if not account.runs:
-            return account.lines
-        for number, run in account.runs.items():
-            last = account.at[number]
+        records, lines = self._records, self._lines
+        for last, run in self._runs.items():
             line = Line(
                 self._where.generation,
                 self._where.partition,
-                self._records.offsets[last],
-                self._records.published_ms[last],
+                records.offsets[last],
+                records.published_ms[last],
                 run.event,
                 tuple(run.earlier),
             )
-            account.lines[run.first] = encode_line(line)
-        return list(filter(None, account.lines))
+            lines[run.first] = encode_line(line)
+        by_account = {
+            name: [lines[at] for at in account.records if lines[at]]
+            for name, account in self._accounts.items()
+        }
+        return Coalesced(by_account, self._events, self._joined, self._described)
 
 
 def _describes(event: MailboxEvent) -> bool:
