@@ -146,7 +146,6 @@ def test_attributes_that_no_restore_needs_make_no_state(backup: Backup) -> None:
     assert message["state"] == {"folder": "in"}
 
 
-@pytest.mark.row("M2")
 def counted(running: Running) -> dict[str, float] | None:
     """What the worker counted, when it has filed all that it read."""
     found = re.findall(
@@ -159,6 +158,7 @@ def counted(running: Running) -> dict[str, float] | None:
     return counts if counts.get("records") == filed else None
 
 
+@pytest.mark.row("M2")
 def test_coalescing_writes_less_and_leaves_the_same_last_states(tmp_path: Path) -> None:
     """Against a store that keeps every change, and by the worker's own counters."""
     written = {}

@@ -51,8 +51,8 @@ def flags(number: int, *, account: str = "anna", time_ms: int = 0, item: str = "
     return put(item, number, account=account, time_ms=TIME_MS + time_ms, flags=number)
 
 
-@pytest.mark.row("M2", part="journalled")
-@pytest.mark.row("F009", part="journalled")
+@pytest.mark.row("M2", part="filed")
+@pytest.mark.row("F009", part="filed")
 def test_ten_changes_in_a_moment_are_one_line_with_the_last_value() -> None:
     """Over several moments there is one line each."""
     (line,) = lines(*(flags(n) for n in range(1, 11)))
