@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 
 from streambackup.cli.common import NOTHING_SAID, Common
@@ -42,7 +43,7 @@ async def _collect(settings: Settings) -> Look:
         if answer is not None:
             return Look(answer, _bus_away(answer))
         note(f"the service does not answer on {http.listen}")
-    source_warnings = told_warnings(home) if is_locked(home.root) else ()
+    source_warnings = told_warnings(home)
     clock = SystemClock()
     bus = open_bus(settings, clock)
     try:
@@ -62,13 +63,17 @@ def _bus_away(answer: Status) -> BusError | None:
 
 def _lines(found: Status) -> Iterator[str]:
     yield f"store             {found.store} in {found.path}"
+    if found.replica_of is not None:
+        yield f"replica of        {found.replica_of}: it publishes nothing"
     yield f"service           {'running' if found.running else 'not running'}"
     yield f"bus               {found.bus}, generation {found.generation or 'none yet'}"
     yield f"last transaction  {found.last_transaction or 'none yet'}"
     yield f"lag               {'not known' if found.lag is None else counted(found.lag, 'record')}"
     for at in found.partitions:
         if at.lag != 0:
-            yield f"  {at.topic}/{at.partition}: at {at.position}{_of(at.end)}{_kept(at)}"
+            yield f"  {at.topic}/{at.partition}: at {at.position}{_of(at.end)}{_by(at)}{_kept(at)}"
+    for node, count in Counter(at.node for at in found.partitions if at.node).items():
+        yield f"node              {node} wrote last in {counted(count, 'partition')}"
     yield f"accounts          {found.accounts} filed"
     stored, came = found.blob_stored_bytes / MB, found.blob_bytes / MB
     yield f"blobs             {found.blobs}: {stored:.1f} MB stored of {came:.1f} MB"
@@ -76,6 +81,10 @@ def _lines(found: Status) -> Iterator[str]:
     yield f"disk              {free:.0f} MB free of {total:.0f} MB"
     for warning in found.warnings:
         yield f"warning           {warning}"
+
+
+def _by(at: PartitionStatus) -> str:
+    return "" if at.node is None else f", epoch {at.epoch} of node {at.node}"
 
 
 def _of(end: int | None) -> str:

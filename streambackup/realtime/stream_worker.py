@@ -14,9 +14,16 @@ import msgspec
 import structlog
 
 from streambackup.bus.port import Bus, Consumer, Record, TopicPartition
-from streambackup.errors import AccessError, BusError, NoSpaceError, PositionLostError, TopicError
+from streambackup.errors import (
+    AccessError,
+    BusError,
+    NoSpaceError,
+    PositionLostError,
+    StoreError,
+    TopicError,
+)
 from streambackup.journal.life import Life
-from streambackup.realtime.place import Place
+from streambackup.journal.place import Place
 from streambackup.realtime.takeover import Taken, Takeover
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.metrics import Metrics
@@ -24,13 +31,16 @@ from streambackup.runtime.metrics import Metrics
 log = structlog.get_logger()
 
 RETAKE_AFTER_S = 1.0
-"""How long a partition waits before it is tried again: the disk was full, or the bus away."""
+"""How long a partition waits before it is tried again: the disk was full, the bus away, or the
+group about to say that it is another worker's.
+"""
 BUS_AWAY_PAUSE_S = 1.0
 
 
 class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
     batch_records_max: int = 4000
     fetch_wait_ms: int = 100
+    revoke_limit_s: float = 10.0
 
 
 class Turn:
@@ -44,8 +54,8 @@ class Turn:
 
     def place(self, partitions: int) -> Place:
         """Where its records belong, in a topic of so many *partitions*."""
-        generation = None if self.life.derived else self.life.generation
-        return Place(self.tp.partition, partitions, generation, self.strays)
+        life = self.life
+        return Place(self.tp.partition, partitions, life.generation, self.strays, life.derived)
 
 
 class Wait(NamedTuple):
@@ -61,13 +71,14 @@ class Wait(NamedTuple):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Why a turn has to begin anew: the next record is of another generation,
-    or the disk is full.
+    """Why a turn has to begin anew: the next record is of another generation, the disk is full, or
+    a newer owner of the partition took away what it was about to store.
     """
 
     turn: Turn
     foreign: str | None = None
     full: NoSpaceError | None = None
+    superseded: StoreError | None = None
 
 
 class Handler(Protocol):
@@ -100,7 +111,9 @@ class Handler(Protocol):
 
 
 class StreamWorker:
-    """Runs a handler over the partitions of one topic."""
+    """Runs a handler over the partitions of one *topic*. Of the topics *beside* it, the group gives
+    it the partitions of the same numbers, which nobody reads.
+    """
 
     def __init__(
         self,
@@ -108,6 +121,7 @@ class StreamWorker:
         *,
         bus: Bus,
         topic: str,
+        beside: Collection[str] = (),
         group: str,
         life: Life,
         takeover: Takeover,
@@ -118,6 +132,7 @@ class StreamWorker:
         self._handler = handler
         self._bus = bus
         self._topic = topic
+        self._beside = beside
         self._group = group
         self._life = life
         self._takeover = takeover
@@ -130,6 +145,8 @@ class StreamWorker:
         self._turns: dict[TopicPartition, Turn] = {}
         self._said: dict[TopicPartition, int] = {}
         self._waiting: dict[TopicPartition, Wait] = {}
+        self._taken: list[Turn] = []
+        """Turns whose partitions were taken away, and that are not sealed yet."""
         self._work: asyncio.Future[list[Outcome]] | None = None
         self._turning = asyncio.Lock()
         """Held by whoever begins, ends or looks after turns: the loop, and the consumer when it
@@ -143,7 +160,8 @@ class StreamWorker:
         Raises:
             StreamBackupError: the bus or the disk failed in a way that only a restart can answer.
         """
-        consumer = await self._bus.consumer([self._topic], group=self._group, ownership=self)
+        topics = [self._topic, *self._beside]
+        consumer = await self._bus.consumer(topics, group=self._group, ownership=self)
         self.joined = True
         try:
             while not stop.is_set():
@@ -164,6 +182,7 @@ class StreamWorker:
             try:
                 async with self._turning:
                     await self._finish_work()
+                    await self._end_taken()
                     turns = list(self._turns.values())
                     self._turns.clear()
                     await self._handler.ended(turns, drained=stop.is_set())
@@ -180,15 +199,16 @@ class StreamWorker:
     async def assigned(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        # Records of a partition that waits are dropped, and read again from where its turn begins.
-        positions = dict.fromkeys(partitions, 0)
+        positions = {}
+        waiting = {tp: Wait(self._life, 0) for tp in partitions if tp.topic == self._topic}
+        self._waiting.update(
+            waiting
+        )  # At once: they may be taken away while the lock is waited for.
         async with self._turning:
             await self._finish_work()  # Its thread looks at the turns there are.
-            waiting = {tp: Wait(self._life, 0) for tp in partitions}
-            self._waiting.update(waiting)
             for tp, wait in waiting.items():
                 try:
-                    positions[tp] = await self._begin(tp, wait)
+                    position = await self._begin(tp, wait)
                 except (TopicError, AccessError):
                     raise
                 except BusError as away:
@@ -197,24 +217,45 @@ class StreamWorker:
                 except NoSpaceError as full:
                     log.warning("no_space", topic=self._topic, reason=full.message)
                     break
+                if position is not None:
+                    positions[tp] = position
         return positions
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        async with self._turning:
-            await self._finish_work()
-            lost = [turn for tp in partitions if (turn := self._turns.pop(tp, None)) is not None]
-            for tp in partitions:
-                self._waiting.pop(tp, None)
-            await self._handler.ended(lost, drained=False)
+        """From here on nothing more of them begins. What the thread has in hand is waited for, up
+        to a limit: an append that comes later stands in its own epoch's file and changes nothing.
+        """
+        for tp in partitions:
+            self._waiting.pop(tp, None)
+            if (turn := self._turns.pop(tp, None)) is not None:
+                self._taken.append(turn)
+        try:
+            async with asyncio.timeout(self._settings.revoke_limit_s), self._turning:
+                await self._finish_work()
+                await self._end_taken()
+        except TimeoutError:
+            numbers = sorted({tp.partition for tp in partitions})
+            log.warning("revocation_cut_short", topic=self._topic, partitions=numbers)
 
-    async def _begin(self, tp: TopicPartition, wait: Wait) -> int:
-        """Begin a turn of a partition that waits for one. Returns the offset to read from."""
+    async def _end_taken(self) -> None:
+        while self._taken:
+            await self._handler.ended([self._taken.pop()], drained=False)
+
+    async def _begin(self, tp: TopicPartition, wait: Wait) -> int | None:
+        """Begin a turn of a partition that waits for one. Returns the offset to read from; None
+        where the partition was taken away meanwhile.
+        """
+        if self._waiting.get(tp) is not wait:
+            return None
         topic = self._handler.journal_topic
         taken = await self._takeover.take(
             tp, topic, wait.life, foreign=wait.foreign, strays=wait.strays
         )
         turn = Turn(tp, taken)
         position = await asyncio.to_thread(self._handler.began, turn, taken.filed_to)
+        if self._waiting.get(tp) is not wait:
+            await self._handler.ended([turn], drained=False)
+            return None
         self._turns[tp] = turn
         del self._waiting[tp]
         log.info(
@@ -287,14 +328,15 @@ class StreamWorker:
             await self._finish_work()
             work, self._work = self._work, None
             await self._end_all(consumer, work.result())
+        await self._end_taken()
         await self._retake_waiting(consumer)
 
     async def _end_all(self, consumer: Consumer, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             topic, partition = outcome.turn.tp
-            if outcome.full is not None:
-                reason = str(outcome.full)
-                log.warning("no_space", topic=topic, partition=partition, reason=reason)
+            if failure := outcome.full or outcome.superseded:
+                event = "no_space" if outcome.full else "turn_superseded"
+                log.warning(event, topic=topic, partition=partition, reason=failure.message)
                 await self._end(consumer, outcome.turn, RETAKE_AFTER_S)
             else:
                 generation = outcome.foreign
@@ -312,10 +354,10 @@ class StreamWorker:
             return
         consumer.pause([tp])
         del self._turns[tp]
-        await self._handler.ended([turn], drained=False)
         # Else two producers left over from two lives would end a turn with every record.
         strays = frozenset[str]() if foreign is None else turn.strays
         self._waiting[tp] = Wait(turn.life, self._clock.monotonic_s() + after_s, foreign, strays)
+        await self._handler.ended([turn], drained=False)
 
     async def _retake_waiting(self, consumer: Consumer) -> None:
         now = self._clock.monotonic_s()
@@ -327,12 +369,12 @@ class StreamWorker:
             except (TopicError, AccessError):
                 raise
             except (NoSpaceError, BusError):
-                # One that never had a turn would be fetched, and thrown away, from its beginning.
-                consumer.pause([tp])
-                self._waiting[tp] = wait._replace(until_s=now + RETAKE_AFTER_S)
+                if self._waiting.get(tp) is wait:
+                    self._waiting[tp] = wait._replace(until_s=now + RETAKE_AFTER_S)
                 continue
-            consumer.seek(tp, position)
-            consumer.resume([tp])
+            if position is not None:
+                consumer.seek(tp, position)
+                consumer.resume([tp])
 
     async def _acknowledge(self, consumer: Consumer) -> None:
         """Tell the bus what is new: also what a predecessor made durable and died before saying."""

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -136,9 +137,8 @@ class Disk:
 
     def replace(self, path: Path, data: bytes) -> None:
         """Give *path* new contents, all or none of them after a crash; durable on return."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+        # On a shared mount a process of another node may have our number, and write the same file.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         file = self.create(temporary)
         try:
             file.write(data)

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from parts.certificates import Authority
 from tests.support.secure_kafka import SecureKafka
 
-TOPICS = ["mailbox.transactions", "mailbox.blobs", "streambackup.config"]
+TOPICS = ["mailbox.transactions", "mailbox.blobs", "mailbox.inventory", "streambackup.config"]
 
 
 @pytest.fixture

@@ -34,7 +34,9 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``bootstrap_servers``: brokers to ask first, ``host:port``, comma-separated. ``compression``
+    """As ``bus.kafka`` of the settings.
+
+    ``bootstrap_servers``: brokers to ask first, ``host:port``, comma-separated. ``compression``
     of what we publish: zstd or none; aiokafka makes gzip and lz4 at level 9, ten times slower.
     ``publish_limit_ms``: how long a batch is tried; a partition whose leader died has a new one
     within the default. With ``tls`` connections are encrypted.
@@ -46,6 +48,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     publish_limit_ms: int = 30_000
     tls: ssl.SSLContext | None = None
     login: Login | None = None
+    session_timeout_ms: int = 10_000
+    heartbeat_interval_ms: int = 3_000
+    rebalance_timeout_ms: int = 30_000
 
 
 def connection(settings: KafkaSettings) -> dict[str, Any]:

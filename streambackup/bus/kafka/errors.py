@@ -53,6 +53,7 @@ _AWAY = (
 )
 _FEW_REPLICAS = (kafka.NotEnoughReplicasError, kafka.NotEnoughReplicasAfterAppendError)
 _NO_LEADER = (kafka.LeaderNotAvailableError, kafka.NotLeaderForPartitionError)
+_TAKEN_AWAY = (kafka.CommitFailedError, kafka.IllegalStateError)
 _CLOSED = (kafka.ConsumerStoppedError, kafka.ProducerClosed)
 
 _RIGHTS = "'streambackup topic create --show-acls' prints the rights that each role needs."
@@ -105,6 +106,12 @@ _ANSWERS = (
         BusError,
         "the cluster refuses our time",
         "Set the clock of this machine.",
+    ),
+    _Answer(
+        _TAKEN_AWAY,
+        BusError,
+        "the group gave a partition to another worker",
+        "This one joins the group again by itself.",
     ),
     _Answer(_CLOSED, BusError, "it is closed", None),
     _Answer(
