@@ -38,11 +38,12 @@ _TOO_DEEP = re.compile(rf"got `(object|array)` - at `\$\.state(\[[^]]*\]){{{STAT
 
 _JSON_OBJECT = b"{"
 _MSGPACK_MAPS = {bytes([code]) for code in (*range(0x80, 0x90), 0xDE, 0xDF)}
-_FLOAT64, _FLOAT32 = 0xCB, 0xCA
+FLOAT64, FLOAT32 = 0xCB, 0xCA
 """MessagePack's codes for floats: only an event with such a byte can hold NaN or infinity."""
 
 
-_mailbox_from_msgpack = msgspec.msgpack.Decoder(MailboxEvent).decode
+from_messagepack = msgspec.msgpack.Decoder(MailboxEvent).decode
+"""An event of which no more than the types of its fields was checked."""
 _mailbox_from_json = msgspec.json.Decoder(MailboxEvent).decode
 _blob_from_msgpack = msgspec.msgpack.Decoder(BlobEvent).decode
 _blob_from_json = msgspec.json.Decoder(BlobEvent).decode
@@ -89,7 +90,7 @@ def decode_mailbox_event(value: bytes | None) -> MailboxEvent:
         raise _out_of_bounds(value)
     json = value[:1] == _JSON_OBJECT
     try:
-        event: MailboxEvent = _mailbox_from_json(value) if json else _mailbox_from_msgpack(value)
+        event: MailboxEvent = _mailbox_from_json(value) if json else from_messagepack(value)
         # Most are put by the same few sources with a digest: spelled out, calls being dear here.
         if type(event) is Put and event.content is None and event.after is None:
             _check_names(event.generation, event.source, event.incarnation)
@@ -98,11 +99,15 @@ def decode_mailbox_event(value: bytes | None) -> MailboxEvent:
                 raise _not_a_digest(digest)
         else:
             _check_mailbox_event(event)
-        if _FLOAT64 in value or _FLOAT32 in value:
+        if may_hold_floats(value):
             _refuse_non_finite(getattr(event, "state", None))
     except UNDECODABLE as error:
         raise InvalidEventError(_one_line(_reason(value, json, error))) from error
     return event
+
+
+def may_hold_floats(value: bytes) -> bool:
+    return FLOAT64 in value or FLOAT32 in value
 
 
 def encoded_stamp(generation: str) -> bytes:
@@ -129,7 +134,7 @@ def decode_kept_event(value: bytes) -> MailboxEvent:
     """
     json = value[:1] == _JSON_OBJECT
     try:
-        event: MailboxEvent = _mailbox_from_json(value) if json else _mailbox_from_msgpack(value)
+        event: MailboxEvent = _mailbox_from_json(value) if json else from_messagepack(value)
     except UNDECODABLE as error:
         raise newer_release(f"an event ({error})") from error
     return event

@@ -67,13 +67,23 @@ class LeanRecords(fetcher.PartitionRecords):
         while self._records.has_next():
             batch = self._records.next_batch()
             wanted = self.next_fetch_offset
-            if batch.is_control_batch:
-                pass  # Kafka's own, not records
+            if self._is_withheld(batch):
+                pass
             elif batch.base_offset >= wanted:
                 yield batch
             else:
                 yield (record for record in batch if record.offset >= wanted)
             self.next_fetch_offset = batch.next_offset
+
+    def _is_withheld(self, batch: Any) -> bool:
+        """Whether it is Kafka's own, or of a transaction that its producer gave up."""
+        if self._isolation_level == fetcher.READ_COMMITTED and batch.producer_id is not None:
+            self._consume_aborted_up_to(batch.base_offset)  # type: ignore[no-untyped-call]
+            if batch.is_control_batch and self._contains_abort_marker(batch):  # type: ignore[no-untyped-call]
+                self._aborted_producers.discard(batch.producer_id)
+            if batch.is_transactional and batch.producer_id in self._aborted_producers:
+                return True
+        return bool(batch.is_control_batch)
 
     def take(self, max_records: int | None) -> list[Record]:
         taken = list(islice(self._records_iterator or (), max_records))
