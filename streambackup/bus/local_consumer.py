@@ -21,18 +21,24 @@ class Found(NamedTuple):
 class Cursors:
     """Where reading goes on in each owned partition."""
 
-    def __init__(self, positions: Mapping[TopicPartition, int]) -> None:
-        self._positions = dict(positions)
-        self._turns = deque(positions)
+    def __init__(
+        self,
+        positions: Mapping[TopicPartition, int],
+        *,
+        silent: Collection[TopicPartition] = (),
+    ) -> None:
+        self._positions = {**dict.fromkeys(silent, 0), **positions}
+        self._turns = deque(self._positions)
         self._paused: set[TopicPartition] = set()
-        self._lost: set[TopicPartition] = set()
+        self._silent = set(silent)
+        """Where there is no position to read from."""
 
     def wanted(self) -> dict[TopicPartition, int]:
         """The partitions to read and from where; each is first in its turn,
         so that none starves behind a long one.
         """
         self._turns.rotate(-1)
-        idle = self._paused | self._lost
+        idle = self._paused | self._silent
         return {tp: self._positions[tp] for tp in self._turns if tp not in idle}
 
     def take(
@@ -55,13 +61,13 @@ class Cursors:
         tp = TopicPartition(error.topic, error.partition)
         if tp in self._paused or self._positions[tp] != error.offset:
             return False
-        self._lost.add(tp)
+        self._silent.add(tp)
         return True
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
         assert tp in self._positions, f"{tp} is not ours"
         self._positions[tp] = offset
-        self._lost.discard(tp)
+        self._silent.discard(tp)
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
         self._paused.update(partitions)
@@ -104,9 +110,9 @@ class LocalConsumer:
         except Exception as error:  # whatever it is, it reaches the caller of fetch
             self._failure = error
             return
-        assert sorted(positions) == self.partitions, "an owner gives one position per partition"
         self._owned = self.partitions
-        self._cursors = Cursors(positions)
+        silent = [tp for tp in self.partitions if tp not in positions]
+        self._cursors = Cursors(positions, silent=silent)
 
     async def fetch(
         self, *, records_max: int, wait_ms: int

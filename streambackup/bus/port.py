@@ -36,6 +36,9 @@ class Record(Protocol):
     def timestamp(self) -> int: ...
 
 
+Records = Mapping[TopicPartition, Sequence[Record]]
+
+
 class Outgoing(NamedTuple):
     """One record to publish. Without a ``partition`` the key decides (``partition_of``)."""
 
@@ -122,26 +125,31 @@ class Ownership(Protocol):
     async def assigned(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """These partitions are now ours. Returns the offset to read from, one per partition.
+        """These partitions are now ours. Returns the offset to read from, one per partition; one
+        that is left out is silent until ``seek``.
 
-        Called before any of their records is fetched. Called again with the same partition after it
-        was lost.
+        Called before any of their records is fetched, by whoever calls ``fetch``. Called again with
+        the same partition after it was lost.
         """
         ...
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """These partitions are someone else's once this returns. Must be short: seal what is
         durable, drop the rest.
+
+        May be called at any moment, also while ``assigned`` is still at work on the same ones; what
+        that answers then is not used.
         """
         ...
 
 
 class Consumer(Protocol):
-    """Reads the partitions that this process owns in a group."""
+    """Reads the partitions that this process owns in a group.
 
-    async def fetch(
-        self, *, records_max: int, wait_ms: int
-    ) -> Mapping[TopicPartition, Sequence[Record]]:
+    The group may take any of them away at any moment; what is said of one that is gone is ignored.
+    """
+
+    async def fetch(self, *, records_max: int, wait_ms: int) -> Records:
         """The next records of owned, unpaused partitions, in offset order; empty when none came
         within *wait_ms*.
 
@@ -167,6 +175,10 @@ class Consumer(Protocol):
         """Tell the bus how far the group is.
 
         Only lag displays and the embedded bus's retention read it.
+
+        Raises:
+            BusError: the bus cannot be reached, or gave a partition to another consumer: then this
+            one joins its group again by itself.
         """
         ...
 

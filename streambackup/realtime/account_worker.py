@@ -205,6 +205,9 @@ class AccountWorker:
 
     async def ended(self, turns: Collection[Turn], *, drained: bool) -> None:
         states = [self._open.pop(turn) for turn in turns]
+        if not drained:  # Before anything is waited for, which may be cut short.
+            for state in states:
+                state.turn.owner.seal()
         errors = [await self._end(state, drained=drained) for state in states]
         errors += [await self._let_filing_end(state) for state in states]
         # Whatever happened to one partition, the others are sealed and filed.
@@ -216,8 +219,7 @@ class AccountWorker:
         error = await self._let_filing_end(state)
         if drained and error is None and state.filed_to < state.turn.owner.position:
             self._seal_and_file(state)
-        else:
-            state.turn.owner.seal()
+        state.turn.owner.seal()
         return error
 
     async def _let_filing_end(self, state: _Open) -> StoreError | None:

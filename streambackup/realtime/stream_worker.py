@@ -32,6 +32,7 @@ BUS_AWAY_PAUSE_S = 1.0
 class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
     batch_records_max: int = 4000
     fetch_wait_ms: int = 100
+    revoke_limit_s: float = 10.0
 
 
 class Turn:
@@ -130,6 +131,8 @@ class StreamWorker:
         self._turns: dict[TopicPartition, Turn] = {}
         self._said: dict[TopicPartition, int] = {}
         self._waiting: dict[TopicPartition, Wait] = {}
+        self._taken: list[Turn] = []
+        """Turns whose partitions were taken away, and that are not sealed yet."""
         self._work: asyncio.Future[list[Outcome]] | None = None
         self._turning = asyncio.Lock()
         """Held by whoever begins, ends or looks after turns: the loop, and the consumer when it
@@ -164,6 +167,7 @@ class StreamWorker:
             try:
                 async with self._turning:
                     await self._finish_work()
+                    await self._end_taken()
                     turns = list(self._turns.values())
                     self._turns.clear()
                     await self._handler.ended(turns, drained=stop.is_set())
@@ -180,15 +184,16 @@ class StreamWorker:
     async def assigned(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        # Records of a partition that waits are dropped, and read again from where its turn begins.
-        positions = dict.fromkeys(partitions, 0)
+        positions = {}
+        waiting = {tp: Wait(self._life, 0) for tp in partitions}
+        self._waiting.update(
+            waiting
+        )  # At once: they may be taken away while the lock is waited for.
         async with self._turning:
             await self._finish_work()  # Its thread looks at the turns there are.
-            waiting = {tp: Wait(self._life, 0) for tp in partitions}
-            self._waiting.update(waiting)
             for tp, wait in waiting.items():
                 try:
-                    positions[tp] = await self._begin(tp, wait)
+                    position = await self._begin(tp, wait)
                 except TopicError:
                     raise
                 except BusError as away:
@@ -197,24 +202,45 @@ class StreamWorker:
                 except NoSpaceError as full:
                     log.warning("no_space", topic=self._topic, reason=full.message)
                     break
+                if position is not None:
+                    positions[tp] = position
         return positions
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        async with self._turning:
-            await self._finish_work()
-            lost = [turn for tp in partitions if (turn := self._turns.pop(tp, None)) is not None]
-            for tp in partitions:
-                self._waiting.pop(tp, None)
-            await self._handler.ended(lost, drained=False)
+        """From here on nothing more of them begins. What the thread has in hand is waited for, up
+        to a limit: an append that comes later stands in its own epoch's file and changes nothing.
+        """
+        for tp in partitions:
+            self._waiting.pop(tp, None)
+            if (turn := self._turns.pop(tp, None)) is not None:
+                self._taken.append(turn)
+        try:
+            async with asyncio.timeout(self._settings.revoke_limit_s), self._turning:
+                await self._finish_work()
+                await self._end_taken()
+        except TimeoutError:
+            numbers = sorted(tp.partition for tp in partitions)
+            log.warning("revocation_cut_short", topic=self._topic, partitions=numbers)
 
-    async def _begin(self, tp: TopicPartition, wait: Wait) -> int:
-        """Begin a turn of a partition that waits for one. Returns the offset to read from."""
+    async def _end_taken(self) -> None:
+        while self._taken:
+            await self._handler.ended([self._taken.pop()], drained=False)
+
+    async def _begin(self, tp: TopicPartition, wait: Wait) -> int | None:
+        """Begin a turn of a partition that waits for one. Returns the offset to read from; None
+        where the partition was taken away meanwhile.
+        """
+        if self._waiting.get(tp) is not wait:
+            return None
         topic = self._handler.journal_topic
         taken = await self._takeover.take(
             tp, topic, wait.life, foreign=wait.foreign, strays=wait.strays
         )
         turn = Turn(tp, taken)
         position = await asyncio.to_thread(self._handler.began, turn, taken.filed_to)
+        if self._waiting.get(tp) is not wait:
+            await self._handler.ended([turn], drained=False)
+            return None
         self._turns[tp] = turn
         del self._waiting[tp]
         log.info(
@@ -282,6 +308,7 @@ class StreamWorker:
             await self._finish_work()
             work, self._work = self._work, None
             await self._end_all(consumer, work.result())
+        await self._end_taken()
         await self._retake_waiting(consumer)
 
     async def _end_all(self, consumer: Consumer, outcomes: Sequence[Outcome]) -> None:
@@ -307,10 +334,10 @@ class StreamWorker:
             return
         consumer.pause([tp])
         del self._turns[tp]
-        await self._handler.ended([turn], drained=False)
         # Else two producers left over from two lives would end a turn with every record.
         strays = frozenset[str]() if foreign is None else turn.strays
         self._waiting[tp] = Wait(turn.life, self._clock.monotonic_s() + after_s, foreign, strays)
+        await self._handler.ended([turn], drained=False)
 
     async def _retake_waiting(self, consumer: Consumer) -> None:
         now = self._clock.monotonic_s()
@@ -322,12 +349,12 @@ class StreamWorker:
             except TopicError:
                 raise
             except (NoSpaceError, BusError):
-                # One that never had a turn would be fetched, and thrown away, from its beginning.
-                consumer.pause([tp])
-                self._waiting[tp] = wait._replace(until_s=now + RETAKE_AFTER_S)
+                if self._waiting.get(tp) is wait:
+                    self._waiting[tp] = wait._replace(until_s=now + RETAKE_AFTER_S)
                 continue
-            consumer.seek(tp, position)
-            consumer.resume([tp])
+            if position is not None:
+                consumer.seek(tp, position)
+                consumer.resume([tp])
 
     async def _acknowledge(self, consumer: Consumer) -> None:
         """Tell the bus what is new: also what a predecessor made durable and died before saying."""

@@ -65,6 +65,30 @@ class KafkaSettings(Section, frozen=True):
         Literal["none", "gzip", "lz4", "snappy", "zstd"],
         Meta(description="How batches are compressed on their way to the broker."),
     ] = "zstd"
+    session_timeout_ms: Annotated[
+        int,
+        Meta(
+            description="Milliseconds without a sign of life after which a worker's partitions are "
+            "given to others. The brokers limit it (`group.min.session.timeout.ms`).",
+            ge=1_000,
+        ),
+    ] = 10_000
+    heartbeat_interval_ms: Annotated[
+        int,
+        Meta(
+            description="Milliseconds between a worker's signs of life: a third of the session "
+            "time-out or less.",
+            ge=100,
+        ),
+    ] = 3_000
+    rebalance_timeout_ms: Annotated[
+        int,
+        Meta(
+            description="Milliseconds that the group waits for a worker to give its partitions "
+            "back: more than `worker.revoke_limit_s`, else two own a partition for a while.",
+            ge=1_000,
+        ),
+    ] = 30_000
 
 
 class BusSettings(Section, frozen=True):
@@ -86,6 +110,14 @@ class WorkerSettings(Section, frozen=True):
     fetch_wait_ms: Annotated[
         int, Meta(description="Milliseconds to wait for records before looking again.", ge=1)
     ] = 100
+    revoke_limit_s: Annotated[
+        float,
+        Meta(
+            description="Seconds to finish what is being made durable when partitions are taken "
+            "away; what takes longer is left to their next worker.",
+            ge=0,
+        ),
+    ] = 10.0
     segment_bytes: Annotated[
         int, Meta(description="Bytes after which a journal segment is sealed.", ge=65_536)
     ] = 64 * 1024 * 1024

@@ -49,7 +49,8 @@ def load_settings(
     that exists, else none.
 
     Raises:
-        UsageError: an unknown key, a value of the wrong type or out of range, an unreadable file.
+        UsageError: an unknown key, a value of the wrong type or out of range, an unreadable file,
+            times that contradict each other.
     """
     environment = os.environ if environment is None else environment
     tree: dict[str, Any] = {}
@@ -61,7 +62,26 @@ def load_settings(
             section = _field_type(section, parent, assigned)
             place = place.setdefault(parent, {})
         place[name] = _convert(assigned, _field_type(section, name, assigned))
-    return msgspec.convert(tree, Settings, dec_hook=_path)
+    settings = msgspec.convert(tree, Settings, dec_hook=_path)
+    _check_group_times(settings)
+    return settings
+
+
+def _check_group_times(settings: Settings) -> None:
+    """Raises UsageError where the times of consumer groups contradict each other."""
+    kafka = settings.bus.kafka
+    if kafka.heartbeat_interval_ms * 3 > kafka.session_timeout_ms:
+        raise UsageError(
+            f"bus.kafka.heartbeat_interval_ms {kafka.heartbeat_interval_ms} is more than a third "
+            f"of bus.kafka.session_timeout_ms {kafka.session_timeout_ms}",
+            hint="With one heartbeat lost a worker would count as dead.",
+        )
+    if settings.worker.revoke_limit_s * 1000 >= kafka.rebalance_timeout_ms:
+        raise UsageError(
+            f"bus.kafka.rebalance_timeout_ms {kafka.rebalance_timeout_ms} is not above "
+            f"worker.revoke_limit_s {settings.worker.revoke_limit_s:g}",
+            hint="The group would give partitions to others before they are given back.",
+        )
 
 
 def setting_keys(section: type[Section] = Settings, prefix: str = "") -> Iterator[str]:

@@ -166,6 +166,7 @@ class Workers:
             settings=FetchSettings(
                 batch_records_max=self.settings.worker.batch_records_max,
                 fetch_wait_ms=self.settings.worker.fetch_wait_ms,
+                revoke_limit_s=self.settings.worker.revoke_limit_s,
             ),
             clock=self.clock,
             metrics=self.metrics,

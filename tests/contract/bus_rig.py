@@ -65,6 +65,8 @@ class Owner:
 
     def __init__(self, positions: Mapping[TopicPartition, int] | None = None) -> None:
         self.owned: list[TopicPartition] = []
+        self.held: set[TopicPartition] = set()
+        """What it owns now."""
         self.revocations: list[list[TopicPartition]] = []
         self._positions = positions or {}
 
@@ -72,10 +74,12 @@ class Owner:
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
         self.owned += partitions
+        self.held |= set(partitions)
         return {tp: self._positions.get(tp, 0) for tp in partitions}
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
         self.revocations.append(sorted(partitions))
+        self.held -= set(partitions)
 
 
 class RefusedError(Exception):

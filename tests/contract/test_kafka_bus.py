@@ -12,6 +12,7 @@ from streambackup.bus.kafka import KafkaBus, KafkaSettings
 from streambackup.bus.port import TopicPartition
 from streambackup.runtime.clock import SystemClock
 from tests.contract.bus_contract import BusContract
+from tests.contract.bus_group_contract import BusGroupContract
 from tests.contract.bus_rig import Rig
 
 pytestmark = pytest.mark.kafka
@@ -28,7 +29,12 @@ class KafkaRig(Rig):
         self._open()
 
     def _open(self) -> None:
-        settings = KafkaSettings(bootstrap_servers=self._address)
+        settings = KafkaSettings(
+            bootstrap_servers=self._address,
+            session_timeout_ms=3_000,
+            heartbeat_interval_ms=300,
+            rebalance_timeout_ms=10_000,
+        )
         self.bus = KafkaBus(settings, clock=SystemClock())
 
     async def topic(self, *, partitions: int = 4, compacted: bool = False) -> str:
@@ -62,5 +68,5 @@ async def rig(kafka_address: str) -> AsyncIterator[KafkaRig]:
     await rig.close()
 
 
-class TestKafkaBus(BusContract):
+class TestKafkaBus(BusContract, BusGroupContract):
     pass

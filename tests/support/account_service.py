@@ -63,6 +63,7 @@ class AccountService:
         self.partitions = partitions
         self.segments = segments or SegmentSettings()
         self.batch_records_max = batch_records_max
+        self.revoke_limit_s = 10.0
         self.metrics = Metrics()
         self.files = True
         """Without it a worker that is torn off is so before the first of its filings begins."""
@@ -105,7 +106,11 @@ class AccountService:
                 clock=self.clock,
                 identity=identity(),
             ),
-            settings=FetchSettings(batch_records_max=self.batch_records_max, fetch_wait_ms=0),
+            settings=FetchSettings(
+                batch_records_max=self.batch_records_max,
+                fetch_wait_ms=0,
+                revoke_limit_s=self.revoke_limit_s,
+            ),
             clock=self.clock,
             metrics=self.metrics,
         )

@@ -10,7 +10,12 @@ from streambackup.bus.kafka.errors import kafka_errors
 from streambackup.bus.kafka.fast_zstd import read_zstd_faster
 from streambackup.bus.kafka.lean_records import hand_out_lean_records
 from streambackup.bus.kafka.producer import KafkaProducer
-from streambackup.bus.kafka.reader import KafkaReader, new_consumer, stop_consumer
+from streambackup.bus.kafka.reader import (
+    KafkaReader,
+    join_limit_s,
+    new_consumer,
+    stop_consumer,
+)
 from streambackup.bus.kafka.review import review
 from streambackup.bus.kafka.topics import KafkaTopics, TopicFacts
 from streambackup.bus.port import (
@@ -55,9 +60,7 @@ class KafkaBus:
         client = new_consumer(self._settings, group=group)
         consumer = KafkaConsumer(client, partitions=partitions, ownership=ownership)
         try:
-            with kafka_errors("connecting"):
-                await client.start()
-            await consumer.join()
+            await consumer.join(limit_s=join_limit_s(self._settings))
         except BaseException:
             await stop_consumer(client)
             raise

@@ -10,7 +10,9 @@ REQUEST_LIMIT_S = 10.0  # one request and its answer
 
 
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``bootstrap_servers``: brokers to ask first, ``host:port``, comma-separated. ``compression``
+    """As ``bus.kafka`` of the settings.
+
+    ``bootstrap_servers``: brokers to ask first, ``host:port``, comma-separated. ``compression``
     of what we publish: zstd or none; aiokafka makes gzip and lz4 at level 9, ten times slower.
     ``publish_limit_ms``: how long a batch is tried; a partition whose leader died has a new one
     within the default.
@@ -20,6 +22,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str = "streambackup"
     compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "none"
     publish_limit_ms: int = 30_000
+    session_timeout_ms: int = 10_000
+    heartbeat_interval_ms: int = 3_000
+    rebalance_timeout_ms: int = 30_000
 
 
 def connection(settings: KafkaSettings) -> dict[str, Any]:

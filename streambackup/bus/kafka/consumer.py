@@ -1,26 +1,36 @@
-"""Consuming from Kafka: every partition of the topics, at positions that the owner gives."""
+"""Consuming from Kafka as a member of a group: the partitions that the group gives us, at positions
+that their owner gives.
+
+aiokafka swallows what its callbacks raise, and sends no heartbeats while it tells what was
+assigned. So the callbacks only take note; ``fetch`` asks the owner, and raises what went wrong.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
-from typing import cast
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, cast
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from streambackup.bus.kafka.connection import REQUEST_LIMIT_S
 from streambackup.bus.kafka.errors import kafka_errors
 from streambackup.bus.kafka.reader import bounds_of, stop_consumer
-from streambackup.bus.port import Ownership, Record, TopicPartition
+from streambackup.bus.port import Ownership, Record, Records, TopicPartition
 from streambackup.errors import PositionLostError
 
 SILENCE_S = 10.0  # aiokafka does not tell that the brokers are away: after this long we ask
+LOOK_S = 0.5  # how long a fetch may not notice that partitions came or went
+SETTLE_S = 0.1  # how long a fetch waits beside a rebalance, which aiokafka would wait out
+
+_NONE: frozenset[KafkaPartition] = frozenset()
 
 
-class KafkaConsumer:
-    """Wraps a started consumer.
+class KafkaConsumer(ConsumerRebalanceListener):
+    """Wraps a consumer of its own.
 
     Records are handed out as aiokafka makes them, which is as the port wants them: nothing is done
     per record here.
@@ -34,43 +44,104 @@ class KafkaConsumer:
         ownership: Ownership,
     ) -> None:
         self._client = client
-        self._partitions = [KafkaPartition(*tp) for tp in partitions]
+        self._all = [KafkaPartition(*tp) for tp in partitions]
         self._ownership = ownership
-        self._owned: Sequence[TopicPartition] = ()
+        self._given = _NONE
+        """What the group gave us and the owner was not asked about yet; paused until then."""
+        self._owned = _NONE
         self._paused: set[KafkaPartition] = set()
-        self._lost: set[KafkaPartition] = set()
+        self._silent: set[KafkaPartition] = set()
+        """Where there is no position to read from."""
         self._failure: Exception | None = None
+        self._rebalanced = asyncio.Event()
         self._heard_s = asyncio.get_running_loop().time()
 
-    async def join(self) -> None:
-        """Take the partitions; what the owner objects to, the next ``fetch`` raises."""
-        partitions = [TopicPartition(*tp) for tp in self._partitions]
+    async def join(self, *, limit_s: float) -> None:
+        """Become a member, and take what the group gives first. What the owner objects to, the next
+        ``fetch`` raises.
+        """
+        self._client.subscribe(sorted({tp.topic for tp in self._all}), listener=self)
+        with kafka_errors("joining the group"):
+            async with asyncio.timeout(limit_s):
+                await self._client.start()
+                await self._rebalanced.wait()
         try:
-            positions = await self._ownership.assigned(partitions)
+            await self._take_given()
         except Exception as error:  # whatever it is, it reaches the caller of fetch
             self._failure = error
-            return
-        self._owned = partitions
-        self._client.assign(self._partitions)
-        for tp in self._partitions:
-            self._client.seek(tp, positions[TopicPartition(*tp)])
 
-    async def fetch(
-        self, *, records_max: int, wait_ms: int
-    ) -> Mapping[TopicPartition, Sequence[Record]]:
-        if self._failure is not None:
-            raise self._failure
+    async def on_partitions_revoked(self, revoked: AbstractSet[KafkaPartition]) -> None:
+        """All that was ours is not any more, even what the group may give us again."""
+        self._rebalanced.clear()
+        try:
+            await self._give_back()
+        except Exception as error:  # whatever it is, it reaches the caller of fetch
+            self._failure = error
+
+    def on_partitions_assigned(self, assigned: AbstractSet[KafkaPartition]) -> None:
+        """At once at some position and paused: aiokafka would go on from what was committed."""
+        try:
+            for tp in assigned:
+                self._client.seek(tp, 0)
+            self._client.pause(*assigned)
+        except Exception as error:  # whatever it is, it reaches the caller of fetch
+            self._failure = error
+        self._given = frozenset(assigned)
+        self._rebalanced.set()
+
+    async def _give_back(self) -> None:
+        owned, self._owned, self._given = self._owned, _NONE, _NONE
+        self._paused.clear()
+        self._silent.clear()
+        if owned:
+            await self._ownership.revoked(_ours(owned))
+
+    async def _take_given(self) -> None:
+        """Ask the owner where to read, unless it is all gone again when it answers."""
+        given, self._given = self._given, _NONE
+        if not given:
+            return
+        self._owned = given
+        positions = await self._ownership.assigned(_ours(given))
+        if self._owned is not given:
+            return
+        self._silent.update(given)
+        for tp, offset in positions.items():
+            self.seek(tp, offset)
+
+    async def fetch(self, *, records_max: int, wait_ms: int) -> Records:
+        deadline_s = asyncio.get_running_loop().time() + wait_ms / 1000
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            try:
+                await self._take_given()
+            except Exception as error:
+                self._failure = error
+                raise
+            left_s = max(0.0, deadline_s - asyncio.get_running_loop().time())
+            found = await self._look(records_max, min(left_s, LOOK_S))
+            if found or left_s == 0:
+                return found
+
+    async def _look(self, records_max: int, wait_s: float) -> Records:
+        found: Any = {}
         with kafka_errors("reading"):
             try:
-                found = await self._client.getmany(timeout_ms=wait_ms, max_records=records_max)
+                async with asyncio.timeout(wait_s + SETTLE_S):
+                    found = await self._client.getmany(
+                        timeout_ms=int(wait_s * 1000), max_records=records_max
+                    )
             except OffsetOutOfRangeError as error:
                 raise await self._position_lost(error) from None
+            except TimeoutError:
+                pass  # The group is rebalancing: aiokafka hands nothing out.
             await self._check_silence(heard=bool(found))
-        return cast(Mapping[TopicPartition, Sequence[Record]], found)
+        return cast(Mapping[TopicPartition, list[Record]], found)
 
     async def _position_lost(self, error: OffsetOutOfRangeError) -> PositionLostError:
         ((tp, offset),) = error.args[0].items()
-        self._lost.add(tp)
+        self._silent.add(tp)
         self._client.pause(tp)  # aiokafka would raise it again and again
         ours = TopicPartition(*tp)
         begin, end = (await bounds_of(self._client, [ours]))[ours]
@@ -80,27 +151,32 @@ class KafkaConsumer:
         now_s = asyncio.get_running_loop().time()
         if not heard and now_s - self._heard_s > SILENCE_S:
             async with asyncio.timeout(REQUEST_LIMIT_S):
-                await self._client.end_offsets(self._partitions)
+                await self._client.end_offsets(self._all)
             heard = True
         if heard:
             self._heard_s = now_s
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         tp = KafkaPartition(*partition)
+        if tp not in self._owned:
+            return
         self._client.seek(tp, offset)
-        self._lost.discard(tp)
+        self._silent.discard(tp)
         if tp not in self._paused:
             self._client.resume(tp)
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
-        chosen = [KafkaPartition(*tp) for tp in partitions]
-        self._paused.update(chosen)
+        chosen = self._still_owned(partitions)
+        self._paused |= chosen
         self._client.pause(*chosen)
 
     def resume(self, partitions: Collection[TopicPartition]) -> None:
-        chosen = {KafkaPartition(*tp) for tp in partitions}
+        chosen = self._still_owned(partitions)
         self._paused -= chosen
-        self._client.resume(*(chosen - self._lost))
+        self._client.resume(*(chosen - self._silent))
+
+    def _still_owned(self, partitions: Collection[TopicPartition]) -> AbstractSet[KafkaPartition]:
+        return {KafkaPartition(*tp) for tp in partitions} & self._owned
 
     async def acknowledge(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         with kafka_errors("acknowledging"):
@@ -110,10 +186,12 @@ class KafkaConsumer:
                 )
 
     async def close(self) -> None:
-        owned, self._owned = self._owned, ()
         try:
-            if owned:
-                await self._ownership.revoked(owned)
+            await self._give_back()
         finally:
             with kafka_errors("closing the consumer"):
                 await stop_consumer(self._client)
+
+
+def _ours(partitions: Collection[KafkaPartition]) -> list[TopicPartition]:
+    return [TopicPartition(*tp) for tp in sorted(partitions)]

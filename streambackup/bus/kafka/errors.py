@@ -52,6 +52,7 @@ _AWAY = (
     OSError,
 )
 _FEW_REPLICAS = (kafka.NotEnoughReplicasError, kafka.NotEnoughReplicasAfterAppendError)
+_TAKEN_AWAY = (kafka.CommitFailedError, kafka.IllegalStateError)
 _CLOSED = (kafka.ConsumerStoppedError, kafka.ProducerClosed)
 
 
@@ -93,6 +94,12 @@ _ANSWERS = (
         BusError,
         "the cluster refuses our time",
         "Set the clock of this machine.",
+    ),
+    _Answer(
+        _TAKEN_AWAY,
+        BusError,
+        "the group gave a partition to another worker",
+        "This one joins the group again by itself.",
     ),
     _Answer(_CLOSED, BusError, "it is closed", None),
     _Answer(

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import OffsetOutOfRangeError
 
 from streambackup.bus.kafka.connection import REQUEST_LIMIT_S, KafkaSettings, connection
@@ -16,30 +17,47 @@ from streambackup.errors import PositionLostError
 
 FETCH_BYTES_MAX = 2 * 1024 * 1024
 """Of one answer. Many partitions with a backlog fill one of any size, and it is held twice."""
+LEAVE_LIMIT_S = 5.0
 
 
 def new_consumer(settings: KafkaSettings, *, group: str | None) -> AIOKafkaConsumer:
     """A consumer whose positions come from us alone."""
+    shared = connection(settings)
+    if group is not None:
+        # Who joins is answered when the others have joined too, or their time is up.
+        shared["request_timeout_ms"] = int(join_limit_s(settings) * 1000)
     return AIOKafkaConsumer(
         group_id=group,
+        partition_assignment_strategy=(RangePartitionAssignor,),
+        session_timeout_ms=settings.session_timeout_ms,
+        heartbeat_interval_ms=settings.heartbeat_interval_ms,
+        rebalance_timeout_ms=settings.rebalance_timeout_ms,
         enable_auto_commit=False,
         auto_offset_reset="none",
         isolation_level="read_committed",
         fetch_max_bytes=FETCH_BYTES_MAX,
-        **connection(settings),
+        **shared,
     )
+
+
+def join_limit_s(settings: KafkaSettings) -> float:
+    """How long joining a group may take while others of it are slow or dead."""
+    slowest_ms = max(settings.rebalance_timeout_ms, settings.session_timeout_ms)
+    return slowest_ms / 1000 + REQUEST_LIMIT_S
 
 
 async def stop_consumer(client: AIOKafkaConsumer) -> None:
     """Close it.
 
-    While the brokers are away, aiokafka's own ``stop`` ends half-way, cancelled by itself.
+    While the brokers are away, aiokafka's own ``stop`` ends half-way, cancelled by itself. While
+    its group waits for another member it would wait too.
     """
     task = asyncio.current_task()
     assert task is not None
     try:
-        await client.stop()
-    except asyncio.CancelledError:
+        async with asyncio.timeout(LEAVE_LIMIT_S):
+            await client.stop()
+    except (TimeoutError, asyncio.CancelledError):
         await client._client.close()
         if task.cancelling():
             raise

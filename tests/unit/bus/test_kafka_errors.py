@@ -45,7 +45,8 @@ BUS: dict[type[BaseException], str] = {
     kafka.InvalidTimestampError: "refuses our time",
     kafka.ConsumerStoppedError: "closed",
     kafka.ProducerClosed: "closed",
-    kafka.CommitFailedError: "Kafka failed",
+    kafka.CommitFailedError: "to another worker",
+    kafka.IllegalStateError: "to another worker",
     kafka.OutOfOrderSequenceNumber: "Kafka failed",
     kafka.IllegalOperation: "Kafka failed",
 }

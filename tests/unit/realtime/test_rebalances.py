@@ -57,7 +57,8 @@ class _Consumer:
                 return
             await self._ownership.revoked([PARTITION])
             positions = await self._ownership.assigned([PARTITION])
-            self._inner.seek(PARTITION, positions[PARTITION])
+            for partition, position in positions.items():
+                self._inner.seek(partition, position)
             self._inner.resume([PARTITION])
             self._bus.rebalances += 1
 

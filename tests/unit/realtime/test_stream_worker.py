@@ -76,8 +76,7 @@ async def test_a_partition_that_waits_for_space_is_not_read(tmp_path: Path) -> N
         return looks < 30
 
     assert await service.work(make_space_later) is None
-    assert set(bus.read_from) == {0, len(some_mail())}
-    assert bus.read_from.count(0) == 1
+    assert set(bus.read_from) == {len(some_mail())}
 
 
 async def test_the_group_is_left_even_where_a_turn_cannot_be_ended(tmp_path: Path) -> None:

@@ -50,6 +50,19 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
     assert (found.segment_age_s, found.fetch_wait_ms, found.batch_records_max) == (3, 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("flag", "named"),
+    [
+        ("bus.kafka.session_timeout_ms=8000", "heartbeat_interval_ms 3000 is more than a third"),
+        ("worker.revoke_limit_s=30", "rebalance_timeout_ms 30000 is not above"),
+    ],
+)
+def test_times_of_a_group_that_contradict_each_other_are_refused(
+    tmp_path: Path, flag: str, named: str
+) -> None:
+    assert named in refusal(tmp_path, flags=[flag]).message
+
+
 def test_the_environment_reaches_nested_sections_and_lists(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
