@@ -52,6 +52,10 @@ class _Open:
         self.filed_to = filed_to
         self.began_ms: int | None = None
         self.filing: tuple[asyncio.Future[Filed], FiledMark] | None = None
+        self.may_file = True
+        """False once a filing found no space: its logs may end in half a line, behind which only
+        another epoch, in logs of its own, may write.
+        """
         self.retiring = Retiring(turn.owner.path, disk, turn.owner.epoch)
         self.retired_ms = 0
 
@@ -160,7 +164,9 @@ class AccountWorker:
         open_ones = [
             state
             for state in states
-            if state.filing is None and state.turn.owner.segment_bytes >= worth_it
+            if state.filing is None
+            and state.may_file
+            and state.turn.owner.segment_bytes >= worth_it
         ]
         open_ones.sort(key=lambda state: state.turn.owner.segment_bytes, reverse=True)
         for state in open_ones[: max(0, FILINGS_AHEAD - under_way)]:
@@ -199,7 +205,11 @@ class AccountWorker:
         if state.filing is not None:
             filing, mark = state.filing
             state.filing = None
-            await filing
+            try:
+                await filing
+            except NoSpaceError:
+                state.may_file = False
+                raise
             state.filed_to = mark.filed_to
             self._metrics.segments_filed.inc()
 
@@ -217,7 +227,8 @@ class AccountWorker:
 
     async def _end(self, state: _Open, *, drained: bool) -> StoreError | None:
         error = await self._let_filing_end(state)
-        if drained and error is None and state.filed_to < state.turn.owner.position:
+        unfiled = state.filed_to < state.turn.owner.position
+        if drained and error is None and state.may_file and unfiled:
             self._seal_and_file(state)
         state.turn.owner.seal()
         return error

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streambackup.bus.port import TopicPartition
-from streambackup.errors import StoreError
+from streambackup.errors import NoSpaceError, StoreError
 from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.cover import Cover
 from streambackup.journal.life import Life
@@ -135,3 +135,18 @@ async def test_a_filing_that_failed_keeps_no_other_partition_from_its_own(rig: R
     assert caught.value is died
     assert rig.partitions_asked() == [0, 1, 2, 3]
     assert all(turn.owner.segment_bytes == 0 for turn in rig.turns)
+
+
+@pytest.mark.parametrize("drained", [False, True])
+async def test_an_epoch_whose_filing_found_no_space_files_no_more(rig: Rig, drained: bool) -> None:
+    """Its logs may end in half a line; behind that the check would find a damaged one."""
+    await rig.journal([3 * WORTH_FILING, 0, 0, 0])
+    await rig.journal([2 * WORTH_FILING, 0, 0, 0])
+    rig.filings[0].set_exception(NoSpaceError("no space left"))
+    if drained:
+        await rig.worker.ended(rig.turns, drained=True)
+    else:
+        (outcome,) = await rig.worker.tick(rig.turns)
+        assert outcome.full is not None
+
+    assert rig.partitions_asked() == [0]
