@@ -136,7 +136,7 @@ class Disk:
 
     def replace(self, path: Path, data: bytes) -> None:
         """Give *path* new contents, all or none of them after a crash; durable on return."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{path.name}.{self._writer()}.tmp")
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         file = self.create(temporary)
@@ -150,6 +150,10 @@ class Disk:
             file.close()
         self.rename(temporary, path)
         self.sync_directory(path.parent)
+
+    def _writer(self) -> str:
+        """Whoever writes now, told from all others that write beside it."""
+        return str(os.getpid())
 
     def rename(self, source: Path, target: Path) -> None:
         """Durable after ``sync_directory`` of the parents."""

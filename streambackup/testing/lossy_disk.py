@@ -116,7 +116,12 @@ class LossyDisk(Disk):
             survivors = {**self._names, **self._unwatched()}
             for change in self._surviving(chance):
                 _apply(change, survivors)
-            tails = {inode: self._tail(inode, chance) for inode in sorted(set(survivors.values()))}
+            tails: dict[int, bytes] = {}
+            for _, inode in sorted(
+                survivors.items()
+            ):  # Not by inode: those differ from run to run.
+                if inode not in tails:
+                    tails[inode] = self._tail(inode, chance)
             shutil.rmtree(self.root)
             self.root.mkdir()
             for path, inode in sorted(survivors.items()):

@@ -33,10 +33,13 @@ class DeadlockError(Exception):
 
 
 class Host:
-    """What steps belong to: a process that can be stopped, and goes on."""
+    """What steps belong to: a process that can be stopped, and goes on. What its *seed* draws is
+    its own: how it comes to its end changes nothing for others.
+    """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, seed: str = "") -> None:
         self.name = name
+        self.random = random.Random(seed)
         self.held: list[_Step] | None = None
         """The steps that wait for it to go on, while it is stopped."""
 
@@ -77,6 +80,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._timers: list[tuple[float, int, _Step]] = []
         self._numbers = itertools.count()
         self._stopped: list[Host] = []
+        self.unseen: list[BaseException] = []
+        """Errors that nobody looked at."""
 
     # Time and steps.
 
@@ -176,7 +181,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def pause_s(self) -> float:
         """How long something waits for its turn."""
-        return self._random.choice(self._pauses_s)
+        host = HOST.get()
+        return (self._random if host is NOBODY else host.random).choice(self._pauses_s)
 
     def run_in_executor(
         self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts
@@ -199,10 +205,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         ParkedCall.park()
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """An error that nobody looks at ends the run."""
-        error = context.get("exception")
-        if error is not None:
-            raise error
+        """Keep errors that nobody looked at."""
+        if (error := context.get("exception")) is not None:
+            self.unseen.append(error)
 
 
 def run(coro: Coroutine[Any, Any, T], *, seed: int) -> T:

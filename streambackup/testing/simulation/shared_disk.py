@@ -1,0 +1,98 @@
+"""A disk that loses power, under several simulated processes, each of which may die at any step."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from streambackup.errors import NoSpaceError, StoreError
+from streambackup.runtime.disk import AppendFile, storage_errors
+from streambackup.testing.lossy_disk import LossyDisk, LossyFile
+from streambackup.testing.simulation.process import DeadProcessError, Process
+from streambackup.testing.virtual_loop import HOST
+
+
+class SharedDisk(LossyDisk):
+    """Asks the process that a step belongs to before it does it; one that dies while it writes has
+    written half.
+
+    What a sync of the whole file system failed for fails the next sync of those who have it open as
+    well, as Linux has it: they have not been told yet.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._untold: dict[int, int] = {}
+
+    def _pass(self, what: str, path: Path) -> None:
+        host = HOST.get()
+        if isinstance(host, Process):
+            host.pass_step(what, path)
+
+    def _writer(self) -> str:
+        return HOST.get().name
+
+    def crash(self, seed: int) -> None:
+        super().crash(seed)
+        self._untold.clear()
+
+    def _open(self, path: Path, flags: int) -> AppendFile:
+        self._pass("open", path)
+        return super()._open(path, flags)
+
+    def make_directories(self, path: Path) -> list[Path]:
+        self._pass("mkdir", path)
+        return super().make_directories(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._pass("rename", target)
+        super().rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        self._pass("unlink", path)
+        super().unlink(path)
+
+    def remove_directory(self, path: Path) -> None:
+        self._pass("rmdir", path)
+        super().remove_directory(path)
+
+    def sync_file(self, path: Path) -> None:
+        self._pass("sync", path)
+        super().sync_file(path)
+
+    def _sync_file_system(self, root: Path) -> bool:
+        self._pass("sync all", root)
+        return super()._sync_file_system(root)
+
+    def _sync(self, path: Path, inodes: Iterable[int], life: int | None = None) -> None:
+        all_of_them = list(inodes)
+        try:
+            super()._sync(path, all_of_them, life)
+        except StoreError as error:
+            if len(all_of_them) > 1:
+                code = errno.ENOSPC if isinstance(error, NoSpaceError) else errno.EIO
+                self._untold.update({inode: code for inode in all_of_them if self._lost.get(inode)})
+            raise
+
+    def write_to(self, file: LossyFile, data: bytes, life: int) -> None:
+        try:
+            self._pass("write", file.path)
+        except DeadProcessError as death:
+            if death.at_once:
+                AppendFile.write(file, data[: len(data) // 2])
+            raise
+        super().write_to(file, data, life)
+
+    def sync_open(self, file: LossyFile, life: int) -> None:
+        self._pass("sync open", file.path)
+        code = self._untold.pop(os.fstat(file.descriptor).st_ino, None)
+        if code is not None:
+            with storage_errors(file.path):
+                raise OSError(code, os.strerror(code))
+        super().sync_open(file, life)
+
+    def cut_open(self, file: LossyFile, length: int, life: int) -> None:
+        self._pass("cut", file.path)
+        super().cut_open(file, length, life)
