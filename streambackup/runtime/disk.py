@@ -200,7 +200,8 @@ class Disk:
         for path in files:
             self.sync_file(path)
         # Of directories too that someone else made and may not have lived to sync.
-        for directory in {parent for path in files for parent in directories_between(path, root)}:
+        parents = (parent for path in files for parent in directories_between(path, root))
+        for directory in dict.fromkeys(parents):
             self.sync_directory(directory)
 
     def _sync_file_system(self, root: Path) -> bool:

@@ -10,10 +10,11 @@ from streambackup.bus.port import TopicPartition
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.testing.simulation.mailboxes import Mailboxes
 from streambackup.testing.simulation.process import GROUPS
+from streambackup.testing.simulation.watcher import Watcher
 from streambackup.testing.simulation.world import PARTITIONS, World
 
 PAUSES_S = (0.0, 0.01, 0.05, 0.3, 1.0, 4.0)
-AWAY_S = (0.3, 3.0, 9.0, 25.0)
+AWAY_S = (0.3, 3.0, 9.0, 13.0, 25.0)
 """How long a process is stopped: some are members no more when they go on."""
 JUMPS_MS = (-3_600_000, -5_000, -1, 90_000, 3_600_000)
 
@@ -23,25 +24,29 @@ Happening = Callable[[], Awaitable[None]]
 class Chaos:
     """Draws one happening after the other; the same seed draws the same."""
 
-    def __init__(self, world: World, mailboxes: Mailboxes, seed: str) -> None:
+    def __init__(self, world: World, mailboxes: Mailboxes, watcher: Watcher, seed: str) -> None:
         self._world = world
+        self._watcher = watcher
         self._mailboxes = mailboxes
         self._random = random.Random(seed)
         self._happenings: list[tuple[int, Happening]] = [
-            (12, self._publish),
+            (14, self._publish),
             (3, self._kill),
-            (3, self._kill_at_a_step),
-            (2, self._lose_power),
-            (3, self._send_away),
+            (4, self._kill_at_a_step),
+            (3, self._lose_power),
+            (6, self._send_away),
             (2, self._fill_disk),
             (1, self._fill_disk_at_sync),
-            (1, self._fail_sync),
-            (2, self._rebalance),
+            (2, self._fail_sync),
+            (3, self._rebalance),
             (2, self._repeat),
             (2, self._move_clock),
-            (2, self._retain),
+            (3, self._retain),
             (1, self._end_one),
+            (4, self._look),
         ]
+        self._forerunners: list[Happening] = [self._kill_at_a_step, self._fail_sync, self._kill]
+        """Behind which power may be lost as well."""
 
     async def reign(self, happenings: int, among: asyncio.TaskGroup) -> None:
         """So many things happen, with pauses between, to processes that are started again."""
@@ -52,6 +57,9 @@ class Chaos:
             (_, happening) = self._random.choices(self._happenings, weights)[0]
             self._world.note(happening.__name__)
             await happening()
+            if happening in self._forerunners and self._random.random() < 0.3:
+                await asyncio.sleep(self._random.choice(PAUSES_S))
+                await self._lose_power()
 
     async def _publish(self) -> None:
         self._mailboxes.step()
@@ -66,6 +74,7 @@ class Chaos:
 
     async def _lose_power(self) -> None:
         await self._world.lose_power(self._random.randrange(1_000_000))
+        self._watcher.look_after_a_crash()
 
     async def _send_away(self) -> None:
         if living := self._world.living:
@@ -73,6 +82,9 @@ class Chaos:
             self._world.loop.stop_host(process)
             away_s = self._random.choice(AWAY_S)
             self._world.loop.call_later(away_s, self._world.loop.go_on, process)
+
+    async def _look(self) -> None:
+        self._watcher.look()
 
     async def _fill_disk(self) -> None:
         disk = self._world.disk
@@ -89,7 +101,12 @@ class Chaos:
         disk.fails_at_sync = disk.syncs + self._random.randint(1, 5)
 
     async def _rebalance(self) -> None:
-        self._world.groups.rebalance(self._random.choice(list(GROUPS.values())))
+        """The second time the members have hardly begun."""
+        group = self._random.choice(list(GROUPS.values()))
+        self._world.groups.rebalance(group)
+        if self._random.random() < 0.5:
+            await asyncio.sleep(self._world.groups.times.heartbeat_s)
+            self._world.groups.rebalance(group)
 
     async def _repeat(self) -> None:
         """A broker hands out again what it had handed out."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streambackup.bus.port import TopicPartition, partition_of
-from streambackup.coherency.check import check_store
+from streambackup.coherency.check import CheckReport, check_store
 from streambackup.domain.entry import Entry
 from streambackup.domain.finding import FindingClass
 from streambackup.events.topics import TRANSACTIONS
@@ -24,8 +24,6 @@ from streambackup.testing.simulation.world import IGNORED, PARTITIONS, Broker, V
 PAST_SAMPLES = 3
 """Of each account so many past transactions are looked at; the model takes long."""
 
-EXPECTED = {FindingClass.MISSING_BLOB}
-
 
 def judge(root: Path, broker: Broker, mailboxes: Mailboxes, chance: random.Random) -> None:
     """Raises ViolationError where the store at *root* is not what the records make of it."""
@@ -35,8 +33,7 @@ def judge(root: Path, broker: Broker, mailboxes: Mailboxes, chance: random.Rando
         _judge_account(
             reader, account, broker.kept[TopicPartition(TRANSACTIONS, partition)], chance
         )
-    missing = _judge_contents(reader, mailboxes)
-    _judge_findings(root, missing)
+    _judge_contents(reader, mailboxes, check_store(root))
 
 
 def judge_replay(root: Path, replay: Path) -> None:
@@ -73,8 +70,13 @@ def _model(records: Sequence[MemoryRecord], account: str):  # type: ignore[no-un
     return model_account(records, account, moment_ms=MOMENT_MS, ignored_attributes=IGNORED)
 
 
-def _judge_contents(reader: StoreReader, mailboxes: Mailboxes) -> set[str]:
-    """Content that came is stored and readable; returns the digests of what is missing."""
+def _judge_contents(reader: StoreReader, mailboxes: Mailboxes, report: CheckReport) -> None:
+    """Content that came is stored and readable; what is missing the check reports, and no other
+    fault.
+
+    Content may be missing though it came: its upload was given up, and when its rest came at last
+    retention had taken the beginning.
+    """
     contents = Contents(reader)
     missing = set()
     for history in reader.histories():
@@ -82,20 +84,21 @@ def _judge_contents(reader: StoreReader, mailboxes: Mailboxes) -> set[str]:
             if state.digest is None:
                 continue
             standing = contents.standing(state)
-            if state.digest in mailboxes.stored:
-                if standing is not Standing.STORED:
-                    raise ViolationError(f"{state.digest} came, and is {standing}")
+            if standing is Standing.STORED:
                 b"".join(contents.pieces(state))
             elif standing is Standing.MISSING:
                 missing.add(state.digest)
-    return missing
-
-
-def _judge_findings(root: Path, missing: set[str]) -> None:
-    faults = check_store(root).faults
-    reported = {fault.digest for fault in faults if fault.finding in EXPECTED}
-    others = [fault for fault in faults if fault.finding not in EXPECTED]
+            elif state.digest in mailboxes.stored:
+                raise ViolationError(f"{state.digest} came, and is {standing}")
+    lost = (missing & mailboxes.stored) - _named(report, FindingClass.ABANDONED_UPLOAD)
+    if lost:
+        raise ViolationError(f"{lost} came, and are missing")
+    if missing != _named(report, FindingClass.MISSING_BLOB):
+        raise ViolationError(f"missing {missing}, the check reports {report.faults}")
+    others = [found for found in report.faults if found.finding is not FindingClass.MISSING_BLOB]
     if others:
         raise ViolationError(f"the check finds {others}")
-    if missing != reported:
-        raise ViolationError(f"missing {missing}, the check reports {reported}")
+
+
+def _named(report: CheckReport, finding: FindingClass) -> set[str]:
+    return {found.digest for found in report.findings if found.finding is finding and found.digest}

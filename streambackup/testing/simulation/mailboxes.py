@@ -34,6 +34,8 @@ FOLDERS = ("f1", "f2")
 SOURCES = ("imap", "web")
 STEPS_MS = (0, 0, 0, 20, 40, 100, 1_000, -150)
 CONTENTS = 8
+GIVE_UP_BYTES = 3_000
+"""Behind so much of its partition an upload is given up."""
 
 Change = Put | Delete | EmptyFolder | FolderDelete
 Publish = Callable[[Sequence[Outgoing]], list[Placed]]
@@ -146,10 +148,9 @@ class Mailboxes:
 
     # Content.
 
-    def let_uploads_end(self, size: int) -> None:
-        """Publish *size* bytes of content to every partition, behind which an upload that got no
-        end is given up.
-        """
+    def let_uploads_end(self) -> None:
+        """Publish so much content to every partition that uploads which got no end are given up."""
+        size = GIVE_UP_BYTES + 1
         for partition in range(self._partitions):
             numbers = itertools.count(1)
             content = b"0" * size

@@ -14,8 +14,8 @@ from streambackup.realtime.account_worker import SegmentSettings
 from streambackup.testing.simulation.chaos import Chaos
 from streambackup.testing.simulation.judges import judge, judge_replay
 from streambackup.testing.simulation.mailboxes import Mailboxes
+from streambackup.testing.simulation.watcher import Watcher
 from streambackup.testing.simulation.world import (
-    GIVE_UP_BYTES,
     PARTITIONS,
     ViolationError,
     World,
@@ -87,16 +87,17 @@ class _Story:
             self._trace,
             slots=chance.choice(SLOTS),
             segments=random_segments(chance),
+            syncfs=chance.random() < 0.5,
         )
         await world.create_topics()
         mailboxes = Mailboxes(f"{self._seed} mail", world.broker.publish, PARTITIONS)
-        chaos = Chaos(world, mailboxes, f"{self._seed} chaos")
+        watcher = Watcher(root, world.broker)
+        chaos = Chaos(world, mailboxes, watcher, f"{self._seed} chaos")
         error: ViolationError | None = None
         async with asyncio.TaskGroup() as among:
             try:
                 await chaos.reign(chance.randint(*HAPPENINGS), among)
-                mailboxes.let_uploads_end(GIVE_UP_BYTES + 1)
-                await world.catch_up(among)
+                await world.catch_up(among, mailboxes.let_uploads_end)
             except ViolationError as found:
                 error = found
                 await world.kill_all()
@@ -116,7 +117,8 @@ class _Story:
         for tp, records in world.broker.kept.items():
             replay.broker.refill(tp, records)
         async with asyncio.TaskGroup() as among:
-            await replay.catch_up(among)
+            mailboxes = Mailboxes("replay", replay.broker.publish, PARTITIONS)
+            await replay.catch_up(among, mailboxes.let_uploads_end)
         return root
 
     def verdict(self, violation: str) -> Verdict:

@@ -11,7 +11,9 @@ from streambackup.errors import NoSpaceError, StoreError
 from streambackup.runtime.disk import AppendFile, storage_errors
 from streambackup.testing.lossy_disk import LossyDisk, LossyFile
 from streambackup.testing.simulation.process import DeadProcessError, Process
-from streambackup.testing.virtual_loop import HOST
+from streambackup.testing.virtual_loop import HOST, VirtualLoop
+
+PAUSE_IN_WRITE = 0.03
 
 
 class SharedDisk(LossyDisk):
@@ -22,8 +24,8 @@ class SharedDisk(LossyDisk):
     well, as Linux has it: they have not been told yet.
     """
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
+    def __init__(self, root: Path, *, syncfs: bool = True) -> None:
+        super().__init__(root, syncfs=syncfs)
         self._untold: dict[int, int] = {}
 
     def _pass(self, what: str, path: Path) -> None:
@@ -62,7 +64,12 @@ class SharedDisk(LossyDisk):
         self._pass("sync", path)
         super().sync_file(path)
 
+    def sync_all(self, root: Path, written: Iterable[Path]) -> None:
+        super().sync_all(root, sorted(written))  # Sets of them differ from run to run.
+
     def _sync_file_system(self, root: Path) -> bool:
+        if not self._syncfs:
+            return False
         self._pass("sync all", root)
         return super()._sync_file_system(root)
 
@@ -83,6 +90,13 @@ class SharedDisk(LossyDisk):
             if death.at_once:
                 AppendFile.write(file, data[: len(data) // 2])
             raise
+        host = HOST.get()
+        if isinstance(host, Process) and host.random.random() < PAUSE_IN_WRITE:
+            half = len(data) // 2
+            super().write_to(file, data[:half], life)
+            VirtualLoop.park()
+            self._pass("write the rest", file.path)
+            data = data[half:]
         super().write_to(file, data, life)
 
     def sync_open(self, file: LossyFile, life: int) -> None:

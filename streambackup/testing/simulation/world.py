@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streambackup.blobs.compression import CompressionSettings
@@ -24,6 +24,7 @@ from streambackup.testing.events import GENERATION, MOMENT_MS, TIME_MS
 from streambackup.testing.memory_bus import MemoryBus, MemoryRecord
 from streambackup.testing.memory_groups import Groups
 from streambackup.testing.partition_store import identity, life, make_store
+from streambackup.testing.simulation.mailboxes import GIVE_UP_BYTES
 from streambackup.testing.simulation.process import (
     GROUPS,
     DeadProcessError,
@@ -37,8 +38,8 @@ from streambackup.testing.virtual_loop import VirtualLoop
 
 PARTITIONS = 2
 IGNORED = ("last_login_ms",)
-GIVE_UP_BYTES = 3_000
 CATCH_UP_LIMIT_S = 900
+MORE_EVERY_S = 60
 
 
 class ViolationError(Exception):
@@ -69,7 +70,14 @@ class World:
     """Made inside the loop that it lives in. Its steps go to *trace*."""
 
     def __init__(
-        self, root: Path, seed: str, trace: list[str], *, slots: int, segments: SegmentSettings
+        self,
+        root: Path,
+        seed: str,
+        trace: list[str],
+        *,
+        slots: int,
+        segments: SegmentSettings,
+        syncfs: bool = True,
     ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
@@ -82,7 +90,7 @@ class World:
         self.root = root
         make_store(root, moment_ms=MOMENT_MS, ignored=IGNORED)
         known = write_life(root, life(partitions=PARTITIONS), Disk())
-        self.disk = SharedDisk(root)
+        self.disk = SharedDisk(root, syncfs=syncfs)
         self.groups = Groups()
         self.around = Surroundings(
             root=root,
@@ -142,6 +150,9 @@ class World:
         """All processes are gone when this returns."""
         for process in self.living:
             process.kill()
+        await self._wait_for_the_end()
+
+    async def _wait_for_the_end(self) -> None:
         tasks = [one.task for one in self.slots if one is not None and one.task is not None]
         if tasks:
             await asyncio.wait(tasks)
@@ -173,8 +184,7 @@ class World:
         """All processes end as if told by SIGTERM."""
         for process in self.living:
             process.tell_to_end()
-        tasks = [one.task for one in self.slots if one is not None and one.task is not None]
-        await asyncio.wait(tasks)
+        await self._wait_for_the_end()
 
     async def is_caught_up(self) -> bool:
         bounds = await self.broker.bounds(list(GROUPS))
@@ -183,8 +193,9 @@ class World:
             done |= await self.broker.acknowledged(group)
         return all(done.get(tp, 0) >= at.end for tp, at in bounds.items())
 
-    async def catch_up(self, among: asyncio.TaskGroup) -> None:
-        """Nothing bad happens any more: workers get to the end, and stop.
+    async def catch_up(self, among: asyncio.TaskGroup, publish_more: Callable[[], None]) -> None:
+        """Nothing bad happens any more: workers get to the end, and stop. More is published from
+        time to time: an upload without an end holds its partition until enough was.
 
         Raises:
             ViolationError: they do not within a long time.
@@ -195,13 +206,16 @@ class World:
         for process in self.living:
             process.dies_in = None
             self.loop.go_on(process)
-        deadline_s = self.loop.time() + CATCH_UP_LIMIT_S
+        waited_s = 0
         while not await self.is_caught_up():
-            if self.loop.time() > deadline_s:
+            if waited_s > CATCH_UP_LIMIT_S:
                 raise ViolationError(
                     f"not caught up after {CATCH_UP_LIMIT_S} s: {await self.lag()}"
                 )
             self.fill_slots(among)
+            if waited_s % MORE_EVERY_S == 0:
+                publish_more()
+            waited_s += 1
             await asyncio.sleep(1)
         await self.stop_all()
 
