@@ -33,7 +33,8 @@ class Chaos:
             (14, self._publish),
             (3, self._kill),
             (4, self._kill_at_a_step),
-            (3, self._lose_power),
+            (2, self._lose_power),
+            (3, self._lose_power_at_a_step),
             (6, self._send_away),
             (2, self._fill_disk),
             (1, self._fill_disk_at_sync),
@@ -52,14 +53,18 @@ class Chaos:
         """So many things happen, with pauses between, to processes that are started again."""
         weights = [weight for weight, _ in self._happenings]
         for _ in range(happenings):
-            self._world.fill_slots(among)
+            if not self._world.is_dark:
+                self._world.fill_slots(among)
             await asyncio.sleep(self._random.choice(PAUSES_S))
             (_, happening) = self._random.choices(self._happenings, weights)[0]
             self._world.note(happening.__name__)
             await happening()
-            if happening in self._forerunners and self._random.random() < 0.3:
-                await asyncio.sleep(self._random.choice(PAUSES_S))
+            if happening in self._forerunners and self._random.random() < 0.5:
+                await self._lose_power_at_a_step()
+            if self._world.is_dark:
                 await self._lose_power()
+        if self._world.is_dark:
+            await self._lose_power()
 
     async def _publish(self) -> None:
         self._mailboxes.step()
@@ -75,6 +80,9 @@ class Chaos:
     async def _lose_power(self) -> None:
         await self._world.lose_power(self._random.randrange(1_000_000))
         self._watcher.look_after_a_crash()
+
+    async def _lose_power_at_a_step(self) -> None:
+        self._world.power_lost_in = self._random.randint(1, 100)
 
     async def _send_away(self) -> None:
         if living := self._world.living:

@@ -77,6 +77,8 @@ class Surroundings(NamedTuple):
     settings: Settings
     loop: VirtualLoop
     note: Callable[[str], None]
+    count_step: Callable[[], None]
+    """Told of each step of a disk, ahead of it."""
 
 
 class InlineThreads(Executor):
@@ -143,6 +145,7 @@ class Process(Host):
         """
         if self.alive and self.random.random() < PARK_CHANCE:
             VirtualLoop.park()
+        self._around.count_step()
         if not self.alive or self.is_dying:
             raise DeadProcessError(self.name)
         self._around.note(f"{self.name} {what} {path.relative_to(self._around.root)}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import tempfile
 import traceback
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +17,7 @@ from streambackup.realtime.account_worker import SegmentSettings
 from streambackup.testing.simulation.chaos import Chaos
 from streambackup.testing.simulation.judges import judge, judge_replay
 from streambackup.testing.simulation.mailboxes import Mailboxes
+from streambackup.testing.simulation.shared_disk import SharedDisk
 from streambackup.testing.simulation.watcher import Watcher
 from streambackup.testing.simulation.world import (
     PARTITIONS,
@@ -47,8 +51,8 @@ class Verdict(NamedTuple):
 def simulate(seed: int) -> Verdict:
     """Run the workers through what *seed* draws for them; the same seed does the same."""
     trace: list[str] = []
-    with tempfile.TemporaryDirectory(dir=_fast_directory()) as directory:
-        story = _Story(Path(directory), seed, trace)
+    with fast_directory() as directory:
+        story = _Story(directory, seed, trace)
         violation = ""
         try:
             run(story.play(), seed=seed)
@@ -64,9 +68,12 @@ def reproduction(seed: int) -> str:
     return f"scripts/simulate --seeds 1 --first {seed} --trace"
 
 
-def _fast_directory() -> str | None:
+@contextlib.contextmanager
+def fast_directory() -> Iterator[Path]:
+    """A directory until the block ends, in memory where the system has one there."""
     memory = Path("/dev/shm")
-    return str(memory) if memory.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as directory:
+        yield Path(directory)
 
 
 class _Story:
@@ -87,7 +94,7 @@ class _Story:
             self._trace,
             slots=chance.choice(SLOTS),
             segments=random_segments(chance),
-            syncfs=chance.random() < 0.5,
+            disk=partial(SharedDisk, syncfs=chance.random() < 0.5),
         )
         await world.create_topics()
         mailboxes = Mailboxes(f"{self._seed} mail", world.broker.publish, PARTITIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from streambackup.blobs.compression import CompressionSettings
@@ -60,10 +60,15 @@ class Broker(MemoryBus):
             self.kept[tp] += self._partitions[tp].read(tp, at.offset, 1)
         return places
 
+    def acknowledged_now(self) -> Mapping[str, Mapping[TopicPartition, int]]:
+        """What each group has acknowledged."""
+        return self._acknowledged
+
     def refill(self, tp: TopicPartition, records: Sequence[MemoryRecord]) -> None:
         """Hold the same records as another broker."""
         partition = self._partitions[tp]
         partition.records, partition.end = list(records), len(records)
+        self.kept[tp] = list(records)
 
 
 class World:
@@ -77,7 +82,7 @@ class World:
         *,
         slots: int,
         segments: SegmentSettings,
-        syncfs: bool = True,
+        disk: Callable[[Path], SharedDisk] = SharedDisk,
     ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
@@ -90,7 +95,7 @@ class World:
         self.root = root
         make_store(root, moment_ms=MOMENT_MS, ignored=IGNORED)
         known = write_life(root, life(partitions=PARTITIONS), Disk())
-        self.disk = SharedDisk(root, syncfs=syncfs)
+        self.disk = disk(root)
         self.groups = Groups()
         self.around = Surroundings(
             root=root,
@@ -111,8 +116,11 @@ class World:
             ),
             loop=loop,
             note=self.note,
+            count_step=self._count_step,
         )
         self.slots: list[Process | None] = [None] * slots
+        self.power_lost_in: int | None = None
+        """After so many steps of the disk nothing happens any more until ``lose_power``."""
         self.ended: list[Process] = []
 
     async def create_topics(self) -> None:
@@ -123,6 +131,19 @@ class World:
 
     def note(self, what: str) -> None:
         self.trace.append(f"{self.loop.time():.3f} {what}".replace(str(self.root), ""))
+
+    def _count_step(self) -> None:
+        if self.power_lost_in is None:
+            return
+        self.power_lost_in -= 1
+        if self.power_lost_in <= 0:
+            for process in self.living:
+                process.is_dying = True
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether the power is out, and nobody has noticed."""
+        return self.power_lost_in is not None and self.power_lost_in <= 0
 
     # Processes.
 
@@ -165,6 +186,7 @@ class World:
         """
         self.note(f"power lost ({seed})")
         await self.kill_all()
+        self.power_lost_in = None
         self.disk.make_space()
         self.disk.crash(seed)
         await self.check_acknowledged()
@@ -201,6 +223,7 @@ class World:
             ViolationError: they do not within a long time.
         """
         self.note("calm")
+        self.power_lost_in = None
         self.disk.make_space()
         self.disk.fails_at_sync = None
         for process in self.living:
