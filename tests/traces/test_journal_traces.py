@@ -171,6 +171,7 @@ def test_a_record_of_a_zombie_counts_though_a_newer_epoch_began_before_it(
     third = store.own()
     assert (heir.position, third.position) == (1, 4)
     store.journal(heir, log.records[:2])
+    assert offsets_read(store.reader()) == [0, 1, 2, 3]
     store.journal(third, log.records, {5})
     store.file(heir)
     assert offsets_read(store.reader()) == [0, 1, 2, 3, 4, 5]
