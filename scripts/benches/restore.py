@@ -149,7 +149,7 @@ async def publish(store: Store, mails: Mails) -> int:
     clock = SystemClock()
     settings = load_settings(config=None, flags=[f"store.path={store.path}"])
     home = open_store(settings.store, disk=Disk(), clock=clock)
-    async with open_stream(settings, home, clock) as (bus, generation):
+    async with open_stream(settings, home, clock) as (bus, generation, _):
         topics = Topics(generation=generation.generation)
         producer = await bus.producer()
         places = await publish_content(producer, mails.contents, topics=topics)

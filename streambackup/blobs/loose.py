@@ -19,6 +19,10 @@ from streambackup.runtime.disk import AppendFile, Disk, storage_errors
 INCOMING = "incoming"
 
 
+class TakenAwayError(StoreError):
+    """Files on their way are gone: a newer owner of their partition cleared them away."""
+
+
 class LooseBlobs:
     """Files ``items/<first two characters>/<digest>``.
 
@@ -103,19 +107,26 @@ class LooseWriter:
         self._numbers = itertools.count(1)
 
     def open(self) -> AppendFile:
-        """A file to write a blob into; hand its path to ``put_in_place`` or ``discard``."""
+        """A file to write a blob into; hand its path to ``put_in_place`` or ``discard``.
+
+        Raises:
+            TakenAwayError: another owner clears up at this moment. StoreError: the disk failed.
+        """
         path = self._incoming / str(next(self._numbers))
         try:
             return self._disk.create(path)
         except FileNotFoundError:
             self._disk.make_directories(self._incoming)
+        try:
             return self._disk.create(path)
+        except FileNotFoundError as error:
+            raise _taken_away(path) from error
 
     def go_on(self, path: Path, size: int) -> AppendFile:
         """Open a file again that ``open`` began and that holds *size* bytes by now.
 
         Raises:
-            StoreError: another owner took it away, or the disk failed.
+            TakenAwayError: another owner took it away. StoreError: the disk failed.
         """
         try:
             file = self._disk.append(path)
@@ -143,12 +154,15 @@ def put_in_place(root: Path, disk: Disk, written: Sequence[tuple[str, Path]]) ->
 
     Raises:
         NoSpaceError: what is not in its place yet can be discarded.
-        StoreError: another owner took the files away, or the disk failed.
+        TakenAwayError: another owner took the files away. StoreError: the disk failed.
     """
     if not written:
         return
     blobs = LooseBlobs(root)
-    disk.sync_all(root, [path for _, path in written])
+    try:
+        disk.sync_all(root, [path for _, path in written])
+    except FileNotFoundError as error:
+        raise _taken_away(Path(error.filename)) from error
     renamed = []
     for digest, path in written:
         target = blobs.path_of(digest)
@@ -169,10 +183,10 @@ def _make_way(path: Path, target: Path, disk: Disk) -> None:
         raise _taken_away(path) from error
 
 
-def _taken_away(path: Path) -> StoreError:
-    return StoreError(
+def _taken_away(path: Path) -> TakenAwayError:
+    return TakenAwayError(
         f"{path} was taken away before it was in its place",
-        hint="A newer owner of the partition does so; start the service again.",
+        hint="A newer owner of the partition does so; whoever owns it reads the content again.",
     )
 
 

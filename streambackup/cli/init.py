@@ -16,7 +16,7 @@ from streambackup.errors import NoStoreError, UsageError
 from streambackup.metadata.store_config import StoreConfig
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
-from streambackup.service.generations import expect_primary, find_generation
+from streambackup.service.generations import find_generation, primary_store
 from streambackup.service.settings import Settings
 from streambackup.service.store_home import (
     StoreHome,
@@ -25,14 +25,16 @@ from streambackup.service.store_home import (
     join_store,
     new_store_id,
 )
-from streambackup.service.supervisor import open_stream
+from streambackup.service.supervisor import Stream, open_stream
 from streambackup.service.wiring import open_bus
 
 DAY_MS = 24 * 3600 * 1000
 
 
 class Initialised(msgspec.Struct, frozen=True, kw_only=True):
-    """The store; ``generation`` None where the topics are still to be created."""
+    """The store; ``generation`` None where the topics are still to be created, ``primary`` the
+    store that answers for them: where it is another one, this is a replica.
+    """
 
     store: str
     path: str
@@ -41,6 +43,7 @@ class Initialised(msgspec.Struct, frozen=True, kw_only=True):
     ignored_attributes: tuple[str, ...]
     bus: str
     generation: str | None
+    primary: str | None
 
 
 def init(
@@ -72,11 +75,11 @@ def init(
         )
     disk = Disk()
     if join:
-        asyncio.run(_expect_topics(settings, find_store(settings.store).config))
+        asyncio.run(_expect_topics(settings))
         home = join_store(settings.store, disk=disk)
     else:
         wanted = _wanted(settings, moment_ms, ignore)
-        asyncio.run(_expect_topics(settings, wanted))
+        asyncio.run(_expect_topics(settings))
         home = create_store(settings.store, wanted, disk)
     done = _describe(home, settings, asyncio.run(_claim_topics(settings, home)))
     write_document(done, _lines(done), as_json=common.json)
@@ -95,21 +98,23 @@ def _wanted(settings: Settings, moment_ms: int | None, ignore: list[str] | None)
     )
 
 
-async def _expect_topics(settings: Settings, wanted: StoreConfig) -> None:
-    """That the topics, if there are any, are not another store's. The embedded bus lies in the
-    store itself.
+async def _expect_topics(settings: Settings) -> None:
+    """That the topics, if there are any, can be asked, before anything is made. The embedded bus
+    lies in the store itself.
     """
     if settings.bus.kind == "kafka":
         bus = open_bus(settings, SystemClock())
         try:
             if await find_generation(bus) is not None:
-                await expect_primary(bus, wanted.store)
+                await primary_store(bus)
         finally:
             await bus.close()
 
 
-async def _claim_topics(settings: Settings, home: StoreHome) -> str | None:
-    """The generation of the topics, which are this store's from now on; None without topics."""
+async def _claim_topics(settings: Settings, home: StoreHome) -> Stream | None:
+    """The topics, for which this store answers from now on, unless another one does; None where
+    there are none.
+    """
     clock = SystemClock()
     if settings.bus.kind == "kafka":
         bus = open_bus(settings, clock)
@@ -118,11 +123,11 @@ async def _claim_topics(settings: Settings, home: StoreHome) -> str | None:
                 return None
         finally:
             await bus.close()
-    async with open_stream(settings, home, clock) as (_, generation):
-        return generation.generation
+    async with open_stream(settings, home, clock) as stream:
+        return stream
 
 
-def _describe(home: StoreHome, settings: Settings, generation: str | None) -> Initialised:
+def _describe(home: StoreHome, settings: Settings, stream: Stream | None) -> Initialised:
     return Initialised(
         store=home.config.store,
         path=str(home.root),
@@ -130,12 +135,15 @@ def _describe(home: StoreHome, settings: Settings, generation: str | None) -> In
         moment_ms=home.config.moment_ms,
         ignored_attributes=home.config.ignored_attributes,
         bus=settings.bus.kind,
-        generation=generation,
+        generation=stream and stream.generation.generation,
+        primary=stream and stream.primary,
     )
 
 
 def _lines(done: Initialised) -> Iterator[str]:
     yield f"store {done.store} is in {done.path}"
+    if done.primary not in {None, done.store}:
+        yield f"it is a replica of store {done.primary}: it keeps a copy and publishes nothing"
     if done.generation is None:
         yield "next: streambackup topic create, then streambackup run"
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 
 from streambackup.cli.common import NOTHING_SAID, Common
@@ -13,7 +14,7 @@ from streambackup.runtime.clock import SystemClock
 from streambackup.service.ask_service import ask_service
 from streambackup.service.endpoints import parse_listen
 from streambackup.service.settings import Settings
-from streambackup.service.status import Look, Status, collect_status
+from streambackup.service.status import Look, PartitionStatus, Status, collect_status
 from streambackup.service.store_home import find_store
 from streambackup.service.store_lock import is_locked
 from streambackup.service.told_warnings import told_warnings
@@ -42,7 +43,7 @@ async def _collect(settings: Settings) -> Look:
         if answer is not None:
             return Look(answer, _bus_away(answer))
         note(f"the service does not answer on {http.listen}")
-    source_warnings = told_warnings(home) if is_locked(home.root) else ()
+    source_warnings = told_warnings(home)
     bus = open_bus(settings, SystemClock())
     try:
         return await collect_status(settings, home, bus, source_warnings=source_warnings)
@@ -59,13 +60,17 @@ def _bus_away(answer: Status) -> BusError | None:
 
 def _lines(found: Status) -> Iterator[str]:
     yield f"store             {found.store} in {found.path}"
+    if found.replica_of is not None:
+        yield f"replica of        {found.replica_of}: it publishes nothing"
     yield f"service           {'running' if found.running else 'not running'}"
     yield f"bus               {found.bus}, generation {found.generation or 'none yet'}"
     yield f"last transaction  {found.last_transaction or 'none yet'}"
     yield f"lag               {'not known' if found.lag is None else counted(found.lag, 'record')}"
     for at in found.partitions:
         if at.lag != 0:
-            yield f"  {at.topic}/{at.partition}: at {at.position}" + _of(at.end)
+            yield f"  {at.topic}/{at.partition}: at {at.position}{_of(at.end)}{_by(at)}"
+    for node, count in Counter(at.node for at in found.partitions if at.node).items():
+        yield f"node              {node} wrote last in {counted(count, 'partition')}"
     yield f"accounts          {found.accounts} filed"
     stored, came = found.blob_stored_bytes / MB, found.blob_bytes / MB
     yield f"blobs             {found.blobs}: {stored:.1f} MB stored of {came:.1f} MB"
@@ -73,6 +78,10 @@ def _lines(found: Status) -> Iterator[str]:
     yield f"disk              {free:.0f} MB free of {total:.0f} MB"
     for warning in found.warnings:
         yield f"warning           {warning}"
+
+
+def _by(at: PartitionStatus) -> str:
+    return "" if at.node is None else f", epoch {at.epoch} of node {at.node}"
 
 
 def _of(end: int | None) -> str:

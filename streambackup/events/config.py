@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from streambackup.events.topics import INVENTORY
+
 CONFIG_TOPIC = "streambackup.config"
 PRIMARY_KEY = b"primary"
 _GENERATION_PREFIX = "generation/"
@@ -23,6 +25,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     blob_partitions: int
     transactions_topic: str
     blobs_topic: str
+    inventory_topic: str = INVENTORY
     state: Literal["open", "closing", "closed"] = "open"
 
     @property

@@ -1,4 +1,4 @@
-"""The topics of mailbox events and of content.
+"""The topics of mailbox events, of content and of what accounts hold.
 
 A generation may call them otherwise on the bus; the journal's directories, the metrics and whatever
 is shown keep to these names.
@@ -8,3 +8,4 @@ from __future__ import annotations
 
 TRANSACTIONS = "mailbox.transactions"
 BLOBS = "mailbox.blobs"
+INVENTORY = "mailbox.inventory"

@@ -16,7 +16,8 @@ from streambackup.journal.frame import (
     LastRecord,
     decode_frames,
 )
-from streambackup.journal.segment import PartitionPath
+from streambackup.journal.payload import EpochOpened, decode_payload
+from streambackup.journal.segment import PartitionPath, SegmentName
 from streambackup.journal.union import OpenedSegment, clusters, open_segments
 
 OPENING_BYTES_MAX = 64 * 1024
@@ -56,12 +57,27 @@ def cover_and_segments(
 def _last_beginning(path: PartitionPath) -> Cover:
     """Where the last segment begins whose opening can be read."""
     for segment in sorted(path.segments(), key=lambda segment: segment.first, reverse=True):
-        with contextlib.suppress(FileNotFoundError):
-            beginning = FileView(path.path_of(segment))[:OPENING_BYTES_MAX]
-            _, opening = next(decode_frames(beginning), (0, None))
-            if isinstance(opening, Frame) and opening.kind is FrameKind.EPOCH:
-                return Cover(opening.first, opening.last)
+        if (opening := _opening(path, segment)) is not None:
+            return Cover(opening.first, opening.last)
     return Cover()
+
+
+def newest_epoch(path: PartitionPath) -> EpochOpened | None:
+    """The epoch with the highest number in which anything was journalled; None before the first."""
+    for segment in sorted(path.segments(), reverse=True):
+        if (opening := _opening(path, segment)) is not None:
+            return decode_payload(opening.payload, EpochOpened)
+    return None
+
+
+def _opening(path: PartitionPath, segment: SegmentName) -> Frame | None:
+    """The first frame of *segment*, where it can be read."""
+    with contextlib.suppress(FileNotFoundError):
+        beginning = FileView(path.path_of(segment))[:OPENING_BYTES_MAX]
+        _, opening = next(decode_frames(beginning), (0, None))
+        if isinstance(opening, Frame) and opening.kind is FrameKind.EPOCH:
+            return opening
+    return None
 
 
 def highest_epoch(path: PartitionPath) -> int:

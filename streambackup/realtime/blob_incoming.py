@@ -19,8 +19,8 @@ def is_superseded(name: str, owner: PartitionOwner, predecessor: str | None) -> 
     belongs to no frame, and *owner* reads the same chunks again.
 
     So is an epoch of the same number, whose owner was killed before its first frame. Should one be
-    at work all the same, it finds its files gone and ends, with nothing lost. Turns in other lives
-    than the *predecessor* are left alone.
+    at work all the same, it finds its files gone and begins anew, with nothing lost. Turns in other
+    lives than the *predecessor* are left alone.
     """
     found = _NAME.match(name)
     if found is None or int(found["partition"]) != owner.path.partition:

@@ -20,7 +20,12 @@ import structlog
 
 from streambackup.blobs.assembly import Assembly
 from streambackup.blobs.compression import CompressionSettings
-from streambackup.blobs.loose import LooseWriter, clear_incoming, put_in_place
+from streambackup.blobs.loose import (
+    LooseWriter,
+    TakenAwayError,
+    clear_incoming,
+    put_in_place,
+)
 from streambackup.bus.port import Bus, Record, TopicPartition
 from streambackup.errors import BusError, NoSpaceError, PositionLostError
 from streambackup.events.topics import BLOBS
@@ -113,6 +118,8 @@ class BlobWorker:
             self._store([self._open[turn] for turn, _ in batches])
         except NoSpaceError as error:
             return [Outcome(turn, full=error) for turn, _ in batches]
+        except TakenAwayError as error:  # Not told whose: all that is not journalled is read again.
+            return [Outcome(turn, superseded=error) for turn, _ in batches]
         for full in self._in_threads([partial(self._journal, turn) for turn, _ in batches]):
             outcomes += full
         open_now = list(self._open.values())  # A turn may begin meanwhile, in another thread.

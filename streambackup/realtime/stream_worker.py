@@ -15,7 +15,13 @@ import msgspec
 import structlog
 
 from streambackup.bus.port import Bus, Consumer, Record, TopicPartition
-from streambackup.errors import BusError, NoSpaceError, PositionLostError, TopicError
+from streambackup.errors import (
+    BusError,
+    NoSpaceError,
+    PositionLostError,
+    StoreError,
+    TopicError,
+)
 from streambackup.journal.life import Life
 from streambackup.realtime.place import Place
 from streambackup.realtime.takeover import Taken, Takeover
@@ -25,7 +31,9 @@ from streambackup.runtime.metrics import Metrics
 log = structlog.get_logger()
 
 RETAKE_AFTER_S = 1.0
-"""How long a partition waits before it is tried again: the disk was full, or the bus away."""
+"""How long a partition waits before it is tried again: the disk was full, the bus away, or the
+group about to say that it is another worker's.
+"""
 BUS_AWAY_PAUSE_S = 1.0
 
 
@@ -63,13 +71,14 @@ class Wait(NamedTuple):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Why a turn has to begin anew: the next record is of another generation,
-    or the disk is full.
+    """Why a turn has to begin anew: the next record is of another generation, the disk is full, or
+    a newer owner of the partition took away what it was about to store.
     """
 
     turn: Turn
     foreign: str | None = None
     full: NoSpaceError | None = None
+    superseded: StoreError | None = None
 
 
 class Handler(Protocol):
@@ -102,7 +111,9 @@ class Handler(Protocol):
 
 
 class StreamWorker:
-    """Runs a handler over the partitions of one topic."""
+    """Runs a handler over the partitions of one *topic*. Of the topics *beside* it, the group gives
+    it the partitions of the same numbers, which nobody reads.
+    """
 
     def __init__(
         self,
@@ -110,6 +121,7 @@ class StreamWorker:
         *,
         bus: Bus,
         topic: str,
+        beside: Collection[str] = (),
         group: str,
         life: Life,
         takeover: Takeover,
@@ -120,6 +132,7 @@ class StreamWorker:
         self._handler = handler
         self._bus = bus
         self._topic = topic
+        self._beside = beside
         self._group = group
         self._life = life
         self._takeover = takeover
@@ -146,7 +159,8 @@ class StreamWorker:
         Raises:
             StreamBackupError: the bus or the disk failed in a way that only a restart can answer.
         """
-        consumer = await self._bus.consumer([self._topic], group=self._group, ownership=self)
+        topics = [self._topic, *self._beside]
+        consumer = await self._bus.consumer(topics, group=self._group, ownership=self)
         self.joined = True
         try:
             while not stop.is_set():
@@ -185,7 +199,7 @@ class StreamWorker:
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
         positions = {}
-        waiting = {tp: Wait(self._life, 0) for tp in partitions}
+        waiting = {tp: Wait(self._life, 0) for tp in partitions if tp.topic == self._topic}
         self._waiting.update(
             waiting
         )  # At once: they may be taken away while the lock is waited for.
@@ -219,7 +233,7 @@ class StreamWorker:
                 await self._finish_work()
                 await self._end_taken()
         except TimeoutError:
-            numbers = sorted(tp.partition for tp in partitions)
+            numbers = sorted({tp.partition for tp in partitions})
             log.warning("revocation_cut_short", topic=self._topic, partitions=numbers)
 
     async def _end_taken(self) -> None:
@@ -314,9 +328,9 @@ class StreamWorker:
     async def _end_all(self, consumer: Consumer, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             topic, partition = outcome.turn.tp
-            if outcome.full is not None:
-                reason = str(outcome.full)
-                log.warning("no_space", topic=topic, partition=partition, reason=reason)
+            if failure := outcome.full or outcome.superseded:
+                event = "no_space" if outcome.full else "turn_superseded"
+                log.warning(event, topic=topic, partition=partition, reason=failure.message)
                 await self._end(consumer, outcome.turn, RETAKE_AFTER_S)
             else:
                 generation = outcome.foreign

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -136,9 +137,7 @@ class Disk:
 
     def replace(self, path: Path, data: bytes) -> None:
         """Give *path* new contents, all or none of them after a crash; durable on return."""
-        temporary = path.with_name(f".{path.name}.{self._writer()}.tmp")
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+        temporary = path.with_name(f".{path.name}.{self._draw()}.tmp")
         file = self.create(temporary)
         try:
             file.write(data)
@@ -151,9 +150,11 @@ class Disk:
         self.rename(temporary, path)
         self.sync_directory(path.parent)
 
-    def _writer(self) -> str:
-        """Whoever writes now, told from all others that write beside it."""
-        return str(os.getpid())
+    def _draw(self) -> str:
+        """What tells a temporary name from all others: on a shared mount a process of another node
+        may have our number, and write the same file.
+        """
+        return secrets.token_hex(8)
 
     def rename(self, source: Path, target: Path) -> None:
         """Durable after ``sync_directory`` of the parents."""

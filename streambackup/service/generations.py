@@ -20,7 +20,7 @@ from streambackup.events.config import (
     generations_in,
 )
 from streambackup.events.mailbox import SCHEMA, Marker, MarkerKind
-from streambackup.events.topics import BLOBS, TRANSACTIONS
+from streambackup.events.topics import BLOBS, INVENTORY, TRANSACTIONS
 from streambackup.journal.life import Life
 from streambackup.runtime.clock import Clock
 
@@ -39,6 +39,7 @@ def topic_specs(partitions: int, *, blob_partitions: int | None = None) -> list[
             partitions=blob_partitions or partitions,
             retention_ms=BLOBS_RETENTION_MS,
         ),
+        TopicSpec(name=INVENTORY, partitions=partitions, retention_ms=TRANSACTIONS_RETENTION_MS),
         TopicSpec(name=CONFIG_TOPIC, partitions=1, retention_ms=KEEP_FOR_EVER_MS, compacted=True),
     ]
 
@@ -153,43 +154,30 @@ async def describe_topics(bus: Bus, generation: Generation) -> list[TopicDescrip
     return await bus.describe(specs)
 
 
-async def claim_primary(bus: Bus, store: str) -> None:
-    """Note *store* as the primary where none is named.
+async def claim_primary(bus: Bus, store: str) -> str:
+    """The primary store, which is *store* where none was named.
 
-    Of stores that do so at the same time, the first in the topic is. The topic keeps the last entry
-    for ever, so whoever comes too late repeats the first.
+    Of stores that claim it at the same time, the first in the topic is it. The topic keeps the last
+    entry for ever, so whoever comes too late repeats the first.
 
     Raises:
-        StoreError: another store is. TopicError: the config topic holds what is no primary.
+        TopicError: the config topic holds what is no primary.
     """
-    primary_store = await _first_primary(bus)
-    if primary_store is None:
+    primary = await primary_store(bus)
+    if primary is None:
         await _name_primary(bus, store)
-        primary_store = await _first_primary(bus)
-        if primary_store is not None and primary_store != store:
-            await _name_primary(bus, primary_store)
-    _expect_store(primary_store, store)
+        primary = await primary_store(bus) or store
+        if primary != store:
+            await _name_primary(bus, primary)
+    return primary
 
 
-async def expect_primary(bus: Bus, store: str) -> None:
-    """That *store* is the primary or may become it. Nothing is written.
+async def primary_store(bus: Bus) -> str | None:
+    """The store that was named first since none was.
 
     Raises:
-        StoreError: another store is. TopicError: the config topic holds what is no primary.
+        TopicError: the config topic holds what is no primary.
     """
-    _expect_store(await _first_primary(bus) or store, store)
-
-
-def _expect_store(primary_store: str | None, store: str) -> None:
-    if primary_store != store:
-        raise StoreError(
-            f"these topics belong to store {primary_store}, this is store {store}",
-            hint="Use the backup path they belong to, or topics of this store's own.",
-        )
-
-
-async def _first_primary(bus: Bus) -> str | None:
-    """The store that was named first since none was."""
     partition = TopicPartition(CONFIG_TOPIC, 0)
     begin, end = (await bus.bounds([CONFIG_TOPIC]))[partition]
     found: bytes | None = None
@@ -202,6 +190,15 @@ async def _first_primary(bus: Bus) -> str | None:
         return msgspec.json.decode(found, type=Primary).store
     except UNDECODABLE as error:
         raise TopicError(f"{CONFIG_TOPIC} holds an entry that is no primary: {error}") from error
+
+
+def replica_error(store: str, primary: str) -> StoreError:
+    """What whoever wants to publish on behalf of a replica gets."""
+    return StoreError(
+        f"store {store} is a replica of store {primary}: it publishes nothing",
+        hint="Sources and 'publish' belong to the primary store; run this one with "
+        "--role account --role blob.",
+    )
 
 
 async def _name_primary(bus: Bus, store: str) -> None:

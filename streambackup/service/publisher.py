@@ -13,13 +13,13 @@ import msgspec
 
 from streambackup.bus.port import Outgoing
 from streambackup.domain.transaction import Position
-from streambackup.errors import InvalidEventError
+from streambackup.errors import InvalidEventError, NoStoreError
 from streambackup.events.codec import encode_event
 from streambackup.events.mailbox import MailboxEvent, Marker, Put
 from streambackup.outbox.content import passes, publish_content
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.retry import keep_trying
-from streambackup.service.generations import open_generation
+from streambackup.service.generations import open_generation, primary_store, replica_error
 from streambackup.service.publish_line import LINE_BYTES_MAX, OwnEvent, read_line
 from streambackup.service.settings import Settings
 from streambackup.service.store_home import find_store
@@ -154,6 +154,7 @@ async def open_publisher(
     """A publisher on the settings' bus. What an earlier one left in the outbox is sent first.
 
     Raises:
+        StoreError: the settings' store is a replica.
         TopicError: there are no topics. StoreBusyError: another process publishes on this node.
         NoStoreError: there is neither a store nor ``store.state_path`` to keep the outbox in.
     """
@@ -161,6 +162,11 @@ async def open_publisher(
     bus = open_bus(settings, clock)
     try:
         generation = await open_generation(bus)
+        with contextlib.suppress(NoStoreError):
+            store = find_store(settings.store).config.store
+            primary = await primary_store(bus)
+            if primary not in {None, store}:
+                raise replica_error(store, primary)
         async with open_outbox(
             state, SOURCE, bus=bus, generation=generation, sole_writer=False
         ) as sender:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,14 +22,14 @@ from streambackup.domain.words import counted
 from streambackup.errors import BusError
 from streambackup.events.config import Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
-from streambackup.journal.cover import find_cover
+from streambackup.journal.cover import find_cover, newest_epoch
 from streambackup.journal.life import read_lives
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import list_accounts
 from streambackup.reading.lives import last_path, newest_named
 from streambackup.reading.partition_log import filed_events
 from streambackup.reading.store_reader import StoreReader
-from streambackup.service.generations import open_generation
+from streambackup.service.generations import open_generation, primary_store
 from streambackup.service.held_uploads import HeldUpload, find_held_uploads
 from streambackup.service.settings import Settings
 from streambackup.service.store_home import StoreHome
@@ -43,7 +43,8 @@ BUS_PATIENCE_S = 5.0
 
 class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     """``position`` is the next record to read, ``end`` the next one to be published, None where the
-    bus cannot be asked.
+    bus cannot be asked. The newest epoch in which anything was journalled, and the node that did:
+    whoever owns the partition now and has had nothing to write yet is not told.
     """
 
     topic: str
@@ -51,15 +52,20 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     end: int | None
     lag: int | None
+    epoch: int | None = None
+    writer: str | None = None
+    node: str | None = None
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """One look at a store. Times are ISO 8601, sizes bytes.
 
-    Where the bus cannot be asked, ``lag`` is None and the generation the last that was worked on.
+    Where the bus cannot be asked, ``lag`` is None and the generation the last that was worked on. A
+    replica keeps a copy of what the primary store ``replica_of`` has, and publishes nothing.
     """
 
     store: str
+    replica_of: str | None
     path: str
     running: bool
     bus: str
@@ -92,6 +98,7 @@ class _Stream(NamedTuple):
     generation: str | None
     partitions: list[PartitionStatus]
     held: list[HeldUpload]
+    primary: str | None = None
 
 
 async def collect_status(
@@ -129,6 +136,7 @@ async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation) -> _Stream
     try:
         async with asyncio.timeout(BUS_PATIENCE_S) as patience:
             partitions = await partition_statuses(home, bus, generation)
+            primary = await primary_store(bus)
     except TimeoutError as error:
         raise BusError(f"the bus has not answered within {BUS_PATIENCE_S:g} s") from error
     behind = [
@@ -136,12 +144,16 @@ async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation) -> _Stream
         for at in partitions
         if at.lag and at.topic == generation.blobs_topic
     ]
+    names = {generation.transactions_topic: TRANSACTIONS, generation.blobs_topic: BLOBS}
+    partitions = await asyncio.to_thread(
+        _with_epochs, home, generation.generation, names, partitions
+    )
     held: list[HeldUpload] = []
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout_at(patience.when()):
             async for upload in find_held_uploads(bus, behind):
                 held.append(upload)
-    return _Stream(generation.generation, partitions, held)
+    return _Stream(generation.generation, partitions, held, primary)
 
 
 def _ask_journals(home: StoreHome) -> _Stream:
@@ -164,7 +176,28 @@ def _ask_journals(home: StoreHome) -> _Stream:
         for name, (topic, count) in topics.items()
         for partition in range(count)
     ]
-    return _Stream(life.generation, partitions, [])
+    names = {topic: name for name, (topic, _) in topics.items()}
+    return _Stream(life.generation, _with_epochs(home, life.generation, names, partitions), [])
+
+
+def _with_epochs(
+    home: StoreHome,
+    generation: str,
+    names: Mapping[str, str],
+    partitions: Sequence[PartitionStatus],
+) -> list[PartitionStatus]:
+    """The *partitions* with their newest epochs; *names* are the journal's names of topics."""
+    lives = read_lives(home.root)
+    found = []
+    for at in partitions:
+        path = last_path(home.root, lives, generation, names[at.topic], at.partition)
+        newest = newest_epoch(path)
+        if newest is not None:
+            at = msgspec.structs.replace(
+                at, epoch=newest.epoch, writer=newest.writer, node=newest.node
+            )
+        found.append(at)
+    return found
 
 
 def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
@@ -175,6 +208,7 @@ def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
     disk = shutil.disk_usage(home.root)
     return Status(
         store=home.config.store,
+        replica_of=None if stream.primary == home.config.store else stream.primary,
         path=str(home.root),
         running=is_locked(home.root),
         bus=settings.bus.kind,
@@ -235,9 +269,14 @@ def _recorded(root: Path) -> tuple[int, int, int]:
 
 
 def _blob_totals(home: StoreHome) -> tuple[int, int, int]:
-    """What the digest indexes count: blobs, their bytes, and those stored."""
-    totals = [stored_totals(file) for file in sorted(home.state.glob("blobs-*.sqlite"))]
-    count, size, stored = (sum(column) for column in zip((0, 0, 0), *totals, strict=True))
+    """What the digest indexes count: blobs, their bytes, and those stored. Of a partition's indexes
+    the one that knows most: each is of a process that owned it at some time.
+    """
+    fullest: dict[str, tuple[int, int, int]] = {}
+    for state in {home.state, *(home.root / "state").glob("*")}:
+        for file in [*state.glob("blobs-*.sqlite"), *state.glob("process-*/blobs-*.sqlite")]:
+            fullest[file.name] = max(fullest.get(file.name, (0, 0, 0)), stored_totals(file))
+    count, size, stored = (sum(column) for column in zip((0, 0, 0), *fullest.values(), strict=True))
     return count, size, stored
 
 

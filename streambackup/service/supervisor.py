@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from enum import StrEnum
+from typing import NamedTuple
 
 import structlog
 
 from streambackup.bus.port import Bus
-from streambackup.errors import BusError, NoSpaceError
+from streambackup.errors import BusError, NoSpaceError, StoreError
 from streambackup.events.config import Generation
 from streambackup.journal.life import write_life
 from streambackup.outbox.outbox import Outbox
@@ -30,12 +31,13 @@ from streambackup.service.generations import (
     create_topics,
     life_of,
     open_generation,
+    replica_error,
 )
 from streambackup.service.settings import Settings
 from streambackup.service.status import Status, collect_status, partition_statuses
 from streambackup.service.store_home import StoreHome, open_store
-from streambackup.service.store_lock import store_lock
-from streambackup.service.told_warnings import tell_warnings
+from streambackup.service.store_lock import process_directory, sources_lock, store_lock
+from streambackup.service.told_warnings import tell_warnings, told_warnings
 from streambackup.service.wiring import EMBEDDED_PARTITIONS, Workers, open_bus
 from streambackup.sources.maildir.source import MaildirSource
 
@@ -57,48 +59,70 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
     """Run *roles* until SIGTERM or SIGINT; what is in hand is finished within ``shutdown.drain_s``.
 
     Raises:
-        StoreBusyError: another service works on the store. StoreError, BusError, SourceError: what
-        ended it.
+        StoreBusyError: another service works on the store, or watches this node's sources.
+        StoreError, BusError, SourceError: what ended it.
         UnfinishedRunError: not all was finished in that time. InterruptedRunError: a second signal
             came before it was.
     """
     disk = Disk()
     home = await asyncio.to_thread(open_store, settings.store, disk=disk, clock=clock)
     stop = asyncio.Event()
-    with store_lock(home.root):
-        async with open_stream(settings, home, clock) as (bus, generation):
+    # Kafka shares a store's partitions among its services, the embedded bus has one consumer.
+    with (
+        store_lock(home.root, shared=settings.bus.kind == "kafka"),
+        process_directory(home.state, disk) as caches,
+    ):
+        async with open_stream(settings, home, clock) as (bus, generation, primary):
             await asyncio.to_thread(write_life, home.root, life_of(generation), disk)
             async with AsyncExitStack() as stack:
                 workers = Workers(
                     settings=settings,
                     home=home,
+                    caches=caches,
                     bus=bus,
                     generation=generation,
+                    primary=primary,
                     disk=disk,
                     clock=clock,
                 )
                 parts = Service(workers).parts(roles, stack)
                 settle_for_batches()
                 async with stopped_by_signals(stop):
-                    log.info("running", store=home.config.store, roles=sorted(roles))
+                    store = home.config.store
+                    log.info("running", store=store, primary=primary, roles=sorted(roles))
                     await supervise(parts, stop=stop, drain_s=settings.shutdown.drain_s)
 
 
+class Stream(NamedTuple):
+    """The bus, its open generation, and the store that answers for it: any other is a replica."""
+
+    bus: Bus
+    generation: Generation
+    primary: str
+
+
 @contextlib.asynccontextmanager
-async def open_stream(
-    settings: Settings, home: StoreHome, clock: Clock
-) -> AsyncIterator[tuple[Bus, Generation]]:
-    """The bus and its open generation, checked to be this store's.
+async def open_stream(settings: Settings, home: StoreHome, clock: Clock) -> AsyncIterator[Stream]:
+    """The bus and its open generation; the store is the primary from now on where none was.
 
     The embedded bus makes its own topics.
+
+    Raises:
+        StoreError: the embedded bus is another store's.
     """
     bus = open_bus(settings, clock)
     try:
         if settings.bus.kind == "embedded":
             await create_topics(bus, EMBEDDED_PARTITIONS, clock)
         generation = await open_generation(bus)
-        await claim_primary(bus, home.config.store)
-        yield bus, generation
+        primary = await claim_primary(bus, home.config.store)
+        if settings.bus.kind == "embedded" and primary != home.config.store:
+            raise StoreError(
+                f"the bus in {home.state} belongs to store {primary}, this is store "
+                f"{home.config.store}",
+                hint="Set store.state_path to the directory that belongs to this store.",
+            )
+        yield Stream(bus, generation, primary)
     finally:
         await bus.close()
 
@@ -117,7 +141,6 @@ class Service:
         parts: dict[str, Part] = {
             "loop": self._watch_loop,
             "levels": self._watch_levels,
-            "warnings": self._tell_warnings,
         }
         if Role.ACCOUNT in roles:
             account = self._workers.account_handler(stack.enter_context(filing_process()))
@@ -128,8 +151,12 @@ class Service:
             parts["blob"] = self._add_worker(Role.BLOB, blob)
         trees = self._workers.settings.sources.maildir
         if Role.SOURCE in roles and trees:
+            if self._workers.is_replica:
+                raise replica_error(self._workers.home.config.store, self._workers.primary)
+            stack.enter_context(sources_lock(self._workers.home.state))
             source = self._source = self._workers.maildir_source(trees)
             parts["source"] = lambda stop: self._run_source(source, stop)
+            parts["warnings"] = lambda stop: self._tell_warnings(source, stop)
         http = self._workers.settings.http
         address = parse_listen(http.listen, allow_remote=http.allow_remote)
         if address is not None:
@@ -167,21 +194,22 @@ class Service:
             self._workers.home,
             self._workers.bus,
             self._workers.generation,
-            source_warnings=self._source_warnings(),
+            source_warnings=await self._source_warnings(),
         )
         return look.status
 
-    def _source_warnings(self) -> list[str]:
-        return self._source.warnings if self._source else []
+    async def _source_warnings(self) -> list[str]:
+        """What cannot be read of this node's sources, whichever process watches them."""
+        if self._source is not None:
+            return self._source.warnings
+        return await asyncio.to_thread(told_warnings, self._workers.home)
 
-    async def _tell_warnings(self, stop: asyncio.Event) -> None:
-        """Keep the file that tells what the sources cannot read; a full disk is counted."""
+    async def _tell_warnings(self, source: MaildirSource, stop: asyncio.Event) -> None:
+        """Keep the file that tells what *source* cannot read; a full disk is counted."""
         told: list[str] | None = None
         while not stop.is_set():
-            if self._source is not None:
-                away = self._workers.metrics.trees_away.labels(self._source.name)
-                away.set(self._source.away)
-            warnings = self._source_warnings()
+            self._workers.metrics.trees_away.labels(source.name).set(source.away)
+            warnings = source.warnings
             if warnings != told:
                 try:
                     await asyncio.to_thread(

@@ -91,11 +91,20 @@ class Workers:
 
     settings: Settings
     home: StoreHome
+    caches: Path
+    """A directory that no other process uses."""
     bus: Bus
     generation: Generation
+    primary: str
+    """The store that answers for the topics."""
     disk: Disk
     clock: Clock
     metrics: Metrics = field(default_factory=Metrics)
+
+    @property
+    def is_replica(self) -> bool:
+        """Whether the store keeps a copy beside the primary, and publishes nothing."""
+        return self.primary != self.home.config.store
 
     def account_handler(self, filer: Filer) -> AccountWorker:
         worker = self.settings.worker
@@ -117,7 +126,7 @@ class Workers:
         blobs = self.settings.blobs
         return BlobWorker(
             root=self.home.root,
-            state=self.home.state,
+            state=self.caches,
             disk=self.disk,
             clock=self.clock,
             settings=BlobWorkerSettings(
@@ -146,14 +155,15 @@ class Workers:
 
     def stream_worker(self, handler: Handler) -> StreamWorker:
         """The worker that consumes the handler's topic as its group."""
-        topic = {
-            TRANSACTIONS: self.generation.transactions_topic,
-            BLOBS: self.generation.blobs_topic,
+        topic, *beside = {
+            TRANSACTIONS: [self.generation.transactions_topic, self.generation.inventory_topic],
+            BLOBS: [self.generation.blobs_topic],
         }[handler.journal_topic]
         return StreamWorker(
             handler,
             bus=self.bus,
             topic=topic,
+            beside=beside,
             group=group_name(self.home.config.store, handler.journal_topic),
             life=life_of(self.generation),
             takeover=Takeover(

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-TOPICS = ["mailbox.transactions", "mailbox.blobs", "streambackup.config"]
+TOPICS = ["mailbox.transactions", "mailbox.blobs", "mailbox.inventory", "streambackup.config"]
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ class AccountService:
         self.segments = segments or SegmentSettings()
         self.batch_records_max = batch_records_max
         self.revoke_limit_s = 10.0
+        self.beside: list[str] = []
         self.metrics = Metrics()
         self.files = True
         """Without it a worker that is torn off is so before the first of its filings begins."""
@@ -97,6 +98,7 @@ class AccountService:
             handler,
             bus=self.bus,
             topic=TOPIC,
+            beside=self.beside,
             group=GROUP,
             life=in_life or self.life,
             takeover=Takeover(

@@ -33,8 +33,8 @@ class SharedDisk(LossyDisk):
         if isinstance(host, Process):
             host.pass_step(what, path)
 
-    def _writer(self) -> str:
-        return HOST.get().name
+    def _draw(self) -> str:
+        return f"{HOST.get().random.getrandbits(64):016x}"
 
     def crash(self, seed: int) -> None:
         super().crash(seed)

@@ -10,7 +10,13 @@ import pytest
 
 from streambackup.blobs.assembly import HELD_BYTES_MAX, Assembly, Hold
 from streambackup.blobs.compression import CompressionSettings
-from streambackup.blobs.loose import LooseBlobs, LooseWriter, clear_incoming, put_in_place
+from streambackup.blobs.loose import (
+    LooseBlobs,
+    LooseWriter,
+    TakenAwayError,
+    clear_incoming,
+    put_in_place,
+)
 from streambackup.domain.digest import digest_of
 from streambackup.errors import NoSpaceError, StoreError
 from streambackup.events.blob import Chunk
@@ -73,6 +79,20 @@ def test_files_that_somebody_took_away_are_an_error_with_its_cure(tmp_path: Path
         put_in_place(tmp_path, Disk(), [(assembly.digest, assembly.path)])
 
     assert error.value.hint is not None
+
+
+class ClearedDisk(Disk):
+    """Somebody takes directories away as soon as they are made."""
+
+    def make_directories(self, path: Path) -> list[Path]:
+        made = super().make_directories(path)
+        path.rmdir()
+        return made
+
+
+def test_a_directory_that_somebody_takes_away_at_once_is_told_alike(tmp_path: Path) -> None:
+    with pytest.raises(TakenAwayError, match="was taken away"):
+        LooseWriter(tmp_path, "test", ClearedDisk()).open()
 
 
 def test_only_what_dead_writers_left_is_cleared(tmp_path: Path) -> None:

@@ -348,7 +348,8 @@ def test_status_without_a_service(say: Say) -> None:
 
 def test_topics_are_described(say: Say) -> None:
     names = {topic["name"] for topic in say("topic", "describe", "--json").json}
-    assert names == {"mailbox.transactions", "mailbox.blobs", "streambackup.config"}
+    mailbox = {f"mailbox.{name}" for name in ("transactions", "blobs", "inventory")}
+    assert names == {*mailbox, "streambackup.config"}
 
 
 def test_who_read_what_stands_in_the_audit_log(say: Say, backup: Backup, tmp_path: Path) -> None:

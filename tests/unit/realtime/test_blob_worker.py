@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streambackup.blobs.loose import LooseBlobs
+from streambackup.blobs.assembly import HELD_BYTES_MAX
+from streambackup.blobs.loose import LooseBlobs, clear_incoming
 from streambackup.bus.port import Outgoing, Record, TopicPartition, TopicSpec
 from streambackup.domain.digest import digest_of
 from streambackup.errors import BusError
@@ -69,15 +70,15 @@ class SlowBus(MemoryBus):
         return self._partitions[PARTITION].read(PARTITION, offset, 1_000_000)
 
 
-def chunk(begin: int, end: int) -> Outgoing:
-    digest = digest_of(SLOW)
+def chunk(begin: int, end: int, content: bytes = SLOW) -> Outgoing:
+    digest = digest_of(content)
     event = Chunk(
         schema=1,
         digest=digest,
         upload="slow",
         offset=begin,
-        total=len(SLOW),
-        data=SLOW[begin:end],
+        total=len(content),
+        data=content[begin:end],
     )
     return Outgoing(BLOBS, digest.encode(), encode_event(event))
 
@@ -121,7 +122,12 @@ class Rig:
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+def give_up_bytes() -> int:
+    return 1_000
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, give_up_bytes: int) -> AsyncIterator[Rig]:
     clock, disk, metrics = ManualClock(), Disk(), Metrics()
     make_store(tmp_path)
     write_life(tmp_path, LIFE, disk)
@@ -135,7 +141,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             state=tmp_path,
             disk=disk,
             clock=clock,
-            settings=BlobWorkerSettings(give_up_bytes=1_000),
+            settings=BlobWorkerSettings(give_up_bytes=give_up_bytes),
             metrics=metrics,
             threads=threads,
             bus=bus,
@@ -183,6 +189,22 @@ async def test_chunks_that_a_batch_is_to_bring_are_not_taken_while_their_upload_
 
     assert readings == [1, 1, 0]
     assert rig.blobs.read(digest_of(SLOW)) == SLOW
+
+
+@pytest.mark.parametrize("give_up_bytes", [1 << 30])
+async def test_a_turn_whose_files_a_newer_owner_took_is_over_and_the_process_goes_on(
+    rig: Rig, tmp_path: Path
+) -> None:
+    big, at = bytes(HELD_BYTES_MAX + 1), HELD_BYTES_MAX // 2
+    rig.bus.publish([chunk(0, at, big)])
+    rig.take()
+    clear_incoming(tmp_path, lambda _: True, Disk())
+    rig.bus.publish([chunk(at, 2 * at, big)])
+    (outcome,) = rig.worker.take([(rig.turn, rig.bus.records(rig.position))])
+    assert outcome.turn is rig.turn
+    assert "taken away" in str(outcome.superseded)
+    assert rig.turn.owner.position == 0
+    assert not rig.blobs.exists(digest_of(big))
 
 
 async def test_nothing_waits_for_a_bus_that_is_away_when_an_upload_is_to_be_read_again(

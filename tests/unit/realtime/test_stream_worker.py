@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from streambackup.bus.port import Bounds, TopicPartition
+from streambackup.bus.port import Bounds, Outgoing, TopicPartition, TopicSpec
 from streambackup.errors import BusError, StoreError
 from streambackup.testing.events import TIME_MS, put
 from streambackup.testing.memory_bus import MemoryBus
-from tests.support.account_service import AccountService, some_mail
+from tests.support.account_service import GROUP, AccountService, some_mail
 from tests.support.manual_clock import ManualClock
 
 
@@ -46,9 +46,11 @@ class WatchedBus(MemoryBus):
     def __init__(self) -> None:
         super().__init__(clock=ManualClock(TIME_MS))
         self.read_from: list[int] = []
+        self.looked_at = set[TopicPartition]()
 
     async def _look(self, wanted: Mapping[TopicPartition, int], records_max: int) -> Any:
         self.read_from += wanted.values()
+        self.looked_at |= wanted.keys()
         return await super()._look(wanted, records_max)
 
     def is_left(self) -> bool:
@@ -77,6 +79,20 @@ async def test_a_partition_that_waits_for_space_is_not_read(tmp_path: Path) -> N
 
     assert await service.work(make_space_later) is None
     assert set(bus.read_from) == {len(some_mail())}
+
+
+async def test_partitions_beside_are_taken_and_not_read(tmp_path: Path) -> None:
+    bus = WatchedBus()
+    service = AccountService(tmp_path / "store", bus=bus)
+    service.beside = ["mailbox.beside"]
+    await service.create()
+    await bus.create([TopicSpec(name="mailbox.beside", partitions=1, retention_ms=-1)])
+    bus.publish([Outgoing("mailbox.beside", b"anna", b"a listing")])
+    service.publish(put("m", 1))
+    bus.looked_at.clear()
+    assert await service.work() is None
+    assert bus.looked_at == {service.partition()}
+    assert set(await bus.acknowledged(GROUP)) == {service.partition()}
 
 
 async def test_the_group_is_left_even_where_a_turn_cannot_be_ended(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ POSITION = PartitionStatus(
     topic="mailbox.transactions", partition=0, position=7, end=None, lag=None
 )
 BUS_AWAY = Status(
+    replica_of=None,
     store="s1",
     path="/backup",
     running=True,

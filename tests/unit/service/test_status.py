@@ -7,7 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from streambackup.blobs.index import DigestIndex
+from streambackup.domain.digest import digest_of
 from streambackup.journal.life import write_life
+from streambackup.journal.payload import Blobs, StoredBlob
 from streambackup.reading.partition_log import partition_logs
 from streambackup.runtime.disk import Disk
 from streambackup.service.settings import Settings
@@ -15,7 +18,7 @@ from streambackup.service.status import Status, collect_status
 from streambackup.service.store_home import StoreHome
 from streambackup.testing.events import ACCOUNT, GENERATION, PartitionLog, put
 from streambackup.testing.memory_bus import MemoryBus
-from streambackup.testing.partition_store import TOPIC, PartitionStore, life
+from streambackup.testing.partition_store import TOPIC, PartitionStore, identity, life
 from tests.support.manual_clock import ManualClock
 
 SECOND = "00000000000000bb"
@@ -80,3 +83,32 @@ async def test_the_numbers_go_on_in_a_derived_life(tmp_path: Path) -> None:
     positions = [{at.topic: at.position for at in found.partitions} for found in (before, after)]
     assert [at[TOPIC] for at in positions] == [1, 3]
     assert [found.generation for found in (before, after)] == [GENERATION, GENERATION]
+
+
+async def test_each_partition_tells_who_wrote_it_last(tmp_path: Path) -> None:
+    store = PartitionStore(tmp_path)
+    first = store.own()
+    store.journal(first, PartitionLog([put("m1", 1)]).records)
+    (before,) = [at for at in (await status_of(store)).partitions if at.topic == TOPIC]
+    owner = PartitionStore(tmp_path).own()
+    store.journal(owner, PartitionLog([put("m1", 1), put("m2", 2)]).records[1:])
+    (after,) = [at for at in (await status_of(store)).partitions if at.topic == TOPIC]
+
+    assert (before.epoch, before.writer) == (first.epoch.number, first.epoch.writer)
+    assert (after.epoch, after.writer) == (owner.epoch.number, owner.epoch.writer)
+    assert after.epoch == 2
+    assert after.node == identity().node
+
+
+async def test_blobs_that_several_processes_know_are_counted_once(tmp_path: Path) -> None:
+    store = PartitionStore(tmp_path)
+    blobs = [StoredBlob(digest_of(b"%d" % n), size=10, stored_size=7, offset=n) for n in range(3)]
+    for place, partition, known in [("", 0, 2), ("process-1", 0, 3), ("process-1", 1, 1)]:
+        (tmp_path / "state" / place).mkdir(parents=True, exist_ok=True)
+        index = DigestIndex(tmp_path / "state" / place / f"blobs-{partition}.sqlite")
+        index.apply([Blobs(blobs[:known], [], [], [])], "segment", 1)
+        index.close()
+
+    found = await status_of(store)
+
+    assert (found.blobs, found.blob_bytes, found.blob_stored_bytes) == (4, 40, 28)

@@ -8,6 +8,7 @@ import pytest
 
 from streambackup.runtime.disk import Disk
 from streambackup.service.store_home import StoreHome
+from streambackup.service.store_lock import sources_lock
 from streambackup.service.told_warnings import (
     NOT_SAID,
     WARNINGS_FILE,
@@ -23,9 +24,11 @@ def home(tmp_path: Path) -> StoreHome:
 
 
 def test_what_was_told_last_is_read(home: StoreHome) -> None:
-    for warnings in (["ann: away", "bob: \x1b ü"], []):
+    for warnings in ([], ["ann: away", "bob: \x1b ü"]):
         tell_warnings(home, warnings, Disk())
-        assert told_warnings(home) == warnings
+        with sources_lock(home.state):
+            assert told_warnings(home) == warnings
+    assert told_warnings(home) == []  # Nobody watches any more.
 
 
 @pytest.mark.parametrize("found", [None, b"", b"{}", b'["half', b"\xff"])
@@ -34,4 +37,5 @@ def test_what_cannot_be_read_is_not_taken_for_no_warning(
 ) -> None:
     if found is not None:
         (home.state / WARNINGS_FILE).write_bytes(found)
-    assert told_warnings(home) == [NOT_SAID]
+    with sources_lock(home.state):
+        assert told_warnings(home) == [NOT_SAID]
