@@ -53,8 +53,8 @@ class _Open:
         self.began_ms: int | None = None
         self.filing: tuple[asyncio.Future[Filed], FiledMark] | None = None
         self.may_file = True
-        """False once a filing found no space: its logs may end in half a line, behind which only
-        another epoch, in logs of its own, may write.
+        """False once a filing failed: its logs may end in half a line, or in one that no disk has,
+        behind which only another epoch, in logs of its own, may write.
         """
         self.retiring = Retiring(turn.owner.path, disk, turn.owner.epoch)
         self.retired_ms = 0
@@ -207,7 +207,7 @@ class AccountWorker:
             state.filing = None
             try:
                 await filing
-            except NoSpaceError:
+            except StoreError:
                 state.may_file = False
                 raise
             state.filed_to = mark.filed_to

@@ -137,6 +137,19 @@ async def test_a_filing_that_failed_keeps_no_other_partition_from_its_own(rig: R
     assert all(turn.owner.segment_bytes == 0 for turn in rig.turns)
 
 
+async def test_an_epoch_whose_filing_failed_does_not_file_at_its_end(rig: Rig) -> None:
+    """What a sync failed for is still read, with its line end, and is gone after a power cut: the
+    next line would be glued to it.
+    """
+    await rig.journal([3 * WORTH_FILING, 0, 0, 0])
+    rig.filings[0].set_exception(StoreError("input/output error"))
+    with pytest.raises(StoreError):
+        await rig.worker.tick(rig.turns)
+    await rig.worker.ended(rig.turns, drained=True)
+
+    assert rig.partitions_asked() == [0]
+
+
 @pytest.mark.parametrize("drained", [False, True])
 async def test_an_epoch_whose_filing_found_no_space_files_no_more(rig: Rig, drained: bool) -> None:
     """Its logs may end in half a line; behind that the check would find a damaged one."""
