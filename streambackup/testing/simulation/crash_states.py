@@ -157,7 +157,7 @@ class Bench:
         await world.create_topics()
         for tp, records in self._recording.records.items():
             world.broker.refill(tp, records)
-        Watcher(root, world.broker).look()
+        Watcher(world).look()
         mailboxes = Mailboxes("more", world.broker.publish, PARTITIONS)
         async with asyncio.TaskGroup() as among:
             await world.catch_up(among, mailboxes.let_uploads_end)

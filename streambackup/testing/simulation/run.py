@@ -98,7 +98,7 @@ class _Story:
         )
         await world.create_topics()
         mailboxes = Mailboxes(f"{self._seed} mail", world.broker.publish, PARTITIONS)
-        watcher = Watcher(root, world.broker)
+        watcher = Watcher(world)
         chaos = Chaos(world, mailboxes, watcher, f"{self._seed} chaos")
         error: ViolationError | None = None
         async with asyncio.TaskGroup() as among:
@@ -112,7 +112,7 @@ class _Story:
             raise error
         if unexpected := world.unexpected_errors():
             raise ViolationError(f"ended unexpectedly: {unexpected}")
-        judge(root, world.broker, mailboxes, chance)
+        judge(world, mailboxes, chance)
         judge_replay(root, await self._replay(world))
 
     async def _replay(self, world: World) -> Path:

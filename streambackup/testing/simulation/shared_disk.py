@@ -27,6 +27,8 @@ class SharedDisk(LossyDisk):
     def __init__(self, root: Path, *, syncfs: bool = True) -> None:
         super().__init__(root, syncfs=syncfs)
         self._untold: dict[int, int] = {}
+        self.has_failed = False
+        """Whether a sync ever failed otherwise than for want of space: bytes are damaged then."""
 
     def _pass(self, what: str, path: Path) -> None:
         host = HOST.get()
@@ -78,8 +80,10 @@ class SharedDisk(LossyDisk):
         try:
             super()._sync(path, all_of_them, life)
         except StoreError as error:
+            is_full = isinstance(error, NoSpaceError)
+            self.has_failed = self.has_failed or not is_full
             if len(all_of_them) > 1:
-                code = errno.ENOSPC if isinstance(error, NoSpaceError) else errno.EIO
+                code = errno.ENOSPC if is_full else errno.EIO
                 self._untold.update({inode: code for inode in all_of_them if self._lost.get(inode)})
             raise
 
