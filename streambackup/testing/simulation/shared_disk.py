@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from streambackup.errors import NoSpaceError, StoreError
-from streambackup.runtime.disk import AppendFile, storage_errors
+from streambackup.runtime.disk import AppendFile
 from streambackup.testing.lossy_disk import LossyDisk, LossyFile
 from streambackup.testing.simulation.process import DeadProcessError, Process
 from streambackup.testing.virtual_loop import HOST, VirtualLoop
@@ -20,13 +18,13 @@ class SharedDisk(LossyDisk):
     """Asks the process that a step belongs to before it does it; one that dies while it writes has
     written half.
 
-    What a sync of the whole file system failed for fails the next sync of those who have it open as
-    well, as Linux has it: they have not been told yet.
+    A failing sync of the whole file system loses what its caller wrote. That Linux may lose what
+    others wrote as well, and tell only the caller, is not simulated.
     """
 
     def __init__(self, root: Path, *, syncfs: bool = True) -> None:
         super().__init__(root, syncfs=syncfs)
-        self._untold: dict[int, int] = {}
+        self._meant: list[int] | None = None
         self.has_failed = False
         """Whether a sync ever failed otherwise than for want of space: bytes are damaged then."""
 
@@ -37,10 +35,6 @@ class SharedDisk(LossyDisk):
 
     def _draw(self) -> str:
         return f"{HOST.get().random.getrandbits(64):016x}"
-
-    def crash(self, seed: int) -> None:
-        super().crash(seed)
-        self._untold.clear()
 
     def _open(self, path: Path, flags: int) -> AppendFile:
         self._pass("open", path)
@@ -67,24 +61,20 @@ class SharedDisk(LossyDisk):
         super().sync_file(path)
 
     def sync_all(self, root: Path, written: Iterable[Path]) -> None:
-        super().sync_all(root, sorted(written))  # Sets of them differ from run to run.
-
-    def _sync_file_system(self, root: Path) -> bool:
-        if not self._syncfs:
-            return False
-        self._pass("sync all", root)
-        return super()._sync_file_system(root)
+        files = sorted(written)  # Sets of them differ from run to run.
+        if self._syncfs:
+            self._pass("sync all", root)  # What parks there is parked before anything is meant.
+            self._meant = [path.stat().st_ino for path in files if path.is_file()]
+        try:
+            super().sync_all(root, files)
+        finally:
+            self._meant = None
 
     def _sync(self, path: Path, inodes: Iterable[int], life: int | None = None) -> None:
-        all_of_them = list(inodes)
         try:
-            super()._sync(path, all_of_them, life)
+            super()._sync(path, inodes if self._meant is None else self._meant, life)
         except StoreError as error:
-            is_full = isinstance(error, NoSpaceError)
-            self.has_failed = self.has_failed or not is_full
-            if len(all_of_them) > 1:
-                code = errno.ENOSPC if is_full else errno.EIO
-                self._untold.update({inode: code for inode in all_of_them if self._lost.get(inode)})
+            self.has_failed = self.has_failed or not isinstance(error, NoSpaceError)
             raise
 
     def write_to(self, file: LossyFile, data: bytes, life: int) -> None:
@@ -105,10 +95,6 @@ class SharedDisk(LossyDisk):
 
     def sync_open(self, file: LossyFile, life: int) -> None:
         self._pass("sync open", file.path)
-        code = self._untold.pop(os.fstat(file.descriptor).st_ino, None)
-        if code is not None:
-            with storage_errors(file.path):
-                raise OSError(code, os.strerror(code))
         super().sync_open(file, life)
 
     def cut_open(self, file: LossyFile, length: int, life: int) -> None:
