@@ -87,9 +87,8 @@ class Chaos:
     async def _send_away(self) -> None:
         if living := self._world.living:
             process = self._random.choice(living)
-            self._world.loop.stop_host(process)
-            away_s = self._random.choice(AWAY_S)
-            self._world.loop.call_later(away_s, self._world.loop.go_on, process)
+            at_step = self._random.choice([0, self._random.randint(1, 40)])
+            process.send_away(self._random.choice(AWAY_S), at_step=at_step)
 
     async def _look(self) -> None:
         self._watcher.look()

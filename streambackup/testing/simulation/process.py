@@ -107,6 +107,8 @@ class Process(Host):
         self.alive = True
         self.error: BaseException | None = None
         self.dies_in: int | None = None
+        self._stops_in: int | None = None
+        self._away_s = 0.0
         self.is_dying = False
         self._around = around
         self._state = state
@@ -123,6 +125,11 @@ class Process(Host):
     def start(self, among: asyncio.TaskGroup) -> None:
         self.task = among.create_task(self._live(), name=self.name, context=self.context)
 
+    def calm_down(self) -> None:
+        """It neither dies nor stops any more."""
+        self.dies_in = self._stops_in = None
+        self._around.loop.go_on(self)
+
     def tell_to_end(self) -> None:
         self._stop.set()
 
@@ -137,14 +144,31 @@ class Process(Host):
             if self.task is not None:
                 self.task.cancel()
 
+    def send_away(self, away_s: float, *, at_step: int = 0) -> None:
+        """Stop it, now or at a step of the disk, as SIGSTOP; so many seconds later it goes on."""
+        self._stops_in, self._away_s = at_step or None, away_s
+        if not at_step:
+            loop = self._around.loop
+            loop.stop_host(self)
+            loop.call_later(away_s, loop.go_on, self, context=contextvars.Context())
+
+    def _stop_if_due(self) -> None:
+        if self._stops_in is not None:
+            self._stops_in -= 1
+            if self._stops_in <= 0:
+                self.send_away(self._away_s)
+                VirtualLoop.park()
+
     def pass_step(self, what: str, path: Path) -> None:
         """Called ahead of each step of its disk: it may die there, or let others run first.
 
         Raises:
             DeadProcessError: the step does not happen.
         """
-        if self.alive and self.random.random() < PARK_CHANCE:
-            VirtualLoop.park()
+        if self.alive:
+            if self.random.random() < PARK_CHANCE:
+                VirtualLoop.park()
+            self._stop_if_due()
         self._around.count_step()
         if not self.alive or self.is_dying:
             raise DeadProcessError(self.name)

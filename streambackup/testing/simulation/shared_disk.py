@@ -11,7 +11,7 @@ from streambackup.testing.lossy_disk import LossyDisk, LossyFile
 from streambackup.testing.simulation.process import DeadProcessError, Process
 from streambackup.testing.virtual_loop import HOST, VirtualLoop
 
-PAUSE_IN_WRITE = 0.03
+PAUSE_IN_WRITE = 0.1
 
 
 class SharedDisk(LossyDisk):

@@ -235,8 +235,7 @@ class World:
         self.disk.make_space()
         self.disk.fails_at_sync = None
         for process in self.living:
-            process.dies_in = None
-            self.loop.go_on(process)
+            process.calm_down()
         waited_s = 0
         while not await self.is_caught_up():
             if waited_s > CATCH_UP_LIMIT_S:
