@@ -22,7 +22,7 @@ from benches._harness import say
 from benches._service import Service, Store
 from benches._syncs import Syncs, note_syncs
 from streambackup.domain.entry import ItemType
-from streambackup.events.codec import decode_kept_event
+from streambackup.events.codec import decode_mailbox_event
 from streambackup.events.mailbox import Delete, FolderDelete, MailboxEvent, Put
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.frame import FrameKind
@@ -189,8 +189,8 @@ def recorded(syncs: Syncs) -> dict[Change, int]:
 def transactions(syncs: Syncs) -> Iterator[tuple[MailboxEvent, int]]:
     for _, frame, since_ns in syncs.frames(TRANSACTIONS):
         if frame.kind is FrameKind.RECORDS:
-            for row in decode_payload(frame.payload, Records).rows:
-                yield decode_kept_event(row.value), since_ns
+            for value in decode_payload(frame.payload, Records).values:
+                yield decode_mailbox_event(value), since_ns
 
 
 def change_told(event: MailboxEvent, states: dict[str, dict[str, Any]]) -> Change | None:

@@ -20,6 +20,7 @@ from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.line import Line, lines_of
 from streambackup.journal.mark import FiledMark, farthest_mark
+from streambackup.journal.place import Place, place_in
 from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import frames_of, open_segment
 from streambackup.metadata.account_log import (
@@ -53,13 +54,16 @@ def check_filed_lines(reader: StoreReader) -> Iterator[Finding]:
         for path, mark in zip(paths, marks, strict=True):
             if mark.filed_to:
                 with closing(Scratch(*_SCHEMA)) as scratch:
-                    yield from _check_partition(path, mark, accounts[path.partition], scratch)
+                    where = place_in(life, path.partition)
+                    named = accounts[path.partition]
+                    yield from _check_partition(path, where, mark, named, scratch)
 
 
 def _check_partition(
-    path: PartitionPath, mark: FiledMark, accounts: Iterable[str], scratch: Scratch
+    path: PartitionPath, where: Place, mark: FiledMark, accounts: Iterable[str], scratch: Scratch
 ) -> Iterator[Finding]:
-    scratch.add("INSERT OR IGNORE INTO journalled VALUES (?, ?)", _journalled(path, mark.filed_to))
+    journalled = _journalled(path, where, mark.filed_to)
+    scratch.add("INSERT OR IGNORE INTO journalled VALUES (?, ?)", journalled)
     named = scratch.rows("SELECT DISTINCT account FROM journalled")
     accounted_for = _events(path, mark.filed_to, scratch)
     all_readable = True
@@ -77,7 +81,7 @@ def _check_partition(
         yield _missing_of_partition(path, mark.records - accounted_for)
 
 
-def _journalled(path: PartitionPath, filed_to: int) -> Iterator[tuple[str, int]]:
+def _journalled(path: PartitionPath, where: Place, filed_to: int) -> Iterator[tuple[str, int]]:
     """Account and offset of the transactions below *filed_to* in the segments that are still there,
     one segment at a time.
     """
@@ -91,7 +95,7 @@ def _journalled(path: PartitionPath, filed_to: int) -> Iterator[tuple[str, int]]
         for placed in frames_of(opened, []):
             if placed.frame.kind is not FrameKind.RECORDS:
                 continue
-            for line in lines_of([placed], path.partition, 0):
+            for line in lines_of([placed], where, 0):
                 if isinstance(line, Line):
                     yield from ((line.account, o) for o in line.offsets() if o < filed_to)
 

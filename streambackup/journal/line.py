@@ -7,7 +7,9 @@ read a backup.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+import heapq
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -15,7 +17,7 @@ from streambackup.domain.entry import Entry, Member, Operation
 from streambackup.domain.finding import Finding
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
 from streambackup.domain.transaction import Position, TransactionId
-from streambackup.events.codec import decode_kept_event
+from streambackup.errors import InvalidEventError
 from streambackup.events.mailbox import (
     AccountDelete,
     EmptyFolder,
@@ -24,9 +26,11 @@ from streambackup.events.mailbox import (
     Marker,
     Put,
 )
+from streambackup.journal.admission import Admission
 from streambackup.journal.content_checksum import content_checksum
 from streambackup.journal.frame import FrameKind
-from streambackup.journal.payload import Gap, Quarantined, Records, Row, decode_payload
+from streambackup.journal.payload import Gap, Records, Row, decode_payload
+from streambackup.journal.place import Place
 from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import OpenedSegment, PlacedFrame, clusters, uncovered
 
@@ -125,86 +129,78 @@ def _subject(event: MailboxEvent) -> str:
 
 
 def lines_of(
-    cluster: Sequence[PlacedFrame], partition: int, floor: int, *, account: str | None = None
-) -> Iterable[Line | PartitionEvent]:
+    cluster: Sequence[PlacedFrame], where: Place, floor: int, *, account: str | None = None
+) -> Iterator[Line | PartitionEvent]:
     """What the overlapping frames of *cluster* hold at or behind *floor*, each offset once, in
-    stream order.
+    stream order, a line for each record. Lines are made when they are asked for.
 
-    With *account*, only what concerns it. Records win over quarantines, and both over gaps.
+    With *account*, only what concerns it. Records win over gaps.
     """
-    if (
-        len(cluster) == 1
-        and cluster[0].frame.kind is FrameKind.RECORDS
-        and cluster[0].first >= floor
-    ):
-        return _in_order(cluster[0], partition, account)
-    seen = set[int]()
-    lines: list[Line] = []
-    quarantined: dict[int, tuple[str, Quarantined]] = {}
-    for placed, records in _decoded(cluster):
-        fresh = []
-        for row in records.rows:
-            line = _line(placed.frame.generation, partition, row, account)
-            if line is not None and (rest := line.without(seen)) is not None:
-                fresh.append(rest)
-        for line in fresh:
-            seen.update(line.offsets())
-        lines.extend(fresh)
-        quarantined.update(
-            (record.offset, (placed.frame.generation, record)) for record in records.quarantined
-        )
-    kept = [line for line in lines if max(line.offsets()) >= floor]
-    events = [
-        _quarantine_event(generation, partition, record)
-        for offset, (generation, record) in quarantined.items()
-        if offset >= floor and offset not in seen
-    ]
-    events += _gap_events(cluster, partition, floor)
-    return _merged(kept, events, account)
+    elements = _elements(records_in(cluster, floor), where, account)
+    gaps = gap_events(cluster, where.partition, floor)
+    return heapq.merge(elements, gaps, key=place) if gaps else elements
 
 
-def _decoded(cluster: Sequence[PlacedFrame]) -> list[tuple[PlacedFrame, Records]]:
-    """The frames of records, those first that set nothing aside: an older release's run may miss a
-    member that it could not read.
-    """
-    frames = [
-        (placed, decode_payload(placed.frame.payload, Records))
+def records_in(cluster: Sequence[PlacedFrame], floor: int, end: int | None = None) -> Records:
+    """The records that the frames of *cluster* hold from *floor* to *end*, each offset once."""
+    batches = [
+        decode_payload(placed.frame.payload, Records)
         for placed in cluster
         if placed.frame.kind is FrameKind.RECORDS
     ]
-    return sorted(frames, key=lambda frame: len(frame[1].quarantined))
-
-
-def _in_order(
-    placed: PlacedFrame, partition: int, account: str | None
-) -> Iterable[Line | PartitionEvent]:
-    """The usual case: one frame that nothing overlaps. Lines are made when they are asked for."""
-    generation = placed.frame.generation
-    records = decode_payload(placed.frame.payload, Records)
-    lines = (
-        line
-        for row in records.rows
-        if (line := _line(generation, partition, row, account)) is not None
+    within = all(
+        floor <= placed.first and (end is None or placed.next <= end) for placed in cluster
     )
-    if not records.quarantined:
-        return map(_element, lines)
-    events = [_quarantine_event(generation, partition, aside) for aside in records.quarantined]
-    return _merged(lines, events, account)
+    if len(batches) == 1 and within:
+        return batches[0]
+    by_offset: dict[int, Row] = {}
+    for batch in batches:
+        by_offset.update((row[0], row) for row in batch.rows())
+    rows = (by_offset[o] for o in sorted(by_offset) if floor <= o and (end is None or o < end))
+    return Records.of_rows(rows)
 
 
-def _merged(
-    lines: Iterable[Line], events: list[PartitionEvent], account: str | None
-) -> list[Line | PartitionEvent]:
-    elements = [_element(line) for line in lines]
-    elements += [event for event in events if account is None or event.concerns(account)]
-    elements.sort(key=place)
-    return elements
+def accounts_in(cluster: Sequence[PlacedFrame], where: Place) -> Iterator[str]:
+    """The accounts that have a line in the frames of *cluster*; little is decoded for it."""
+    admission = Admission(where)
+    known = set[bytes | None]()
+    for _, _, key, value in records_in(cluster, 0).rows():
+        if key not in known:
+            with contextlib.suppress(InvalidEventError):
+                account = admission.event_of(key, value).account
+                if account is not None:
+                    known.add(key)
+                    yield account
 
 
-def _element(line: Line) -> Line | PartitionEvent:
-    """The line; a marker of the whole partition as what it is."""
-    event = line.event
-    return _marker_event(line) if type(event) is Marker and event.account is None else line
+def _elements(
+    records: Records, where: Place, account: str | None
+) -> Iterator[Line | PartitionEvent]:
+    admission = Admission(where)
+    for offset, published_ms, key, value in records.rows():
+        if account is not None and not _may_concern(account, key, value):
+            continue
+        try:
+            event = admission.event_of(key, value)
+        except InvalidEventError as error:
+            aside = admission.set_aside(offset, published_ms, key, value, str(error))
+            if account is None or aside.concerns(account):
+                yield aside
+            continue
+        line = Line(where.generation, where.partition, offset, published_ms, event)
+        if event.account is None:
+            yield marker_event(line)
+        elif account is None or event.account == account:
+            yield line
+
+
+def _may_concern(account: str, key: bytes | None, value: bytes | None) -> bool:
+    """Whether a record has to be decoded for *account*: its key names that, or it may
+    be everybody's marker.
+    """
+    if key is not None and key.decode("utf-8", "replace") == account:
+        return True
+    return value is not None and b"marker" in value
 
 
 def place(element: Line | PartitionEvent) -> int:
@@ -212,26 +208,8 @@ def place(element: Line | PartitionEvent) -> int:
     return element.first if isinstance(element, Line) else element.position.offset
 
 
-class _Peek(msgspec.Struct):
-    account: str | None = None
-
-
-_peek = msgspec.msgpack.Decoder(_Peek).decode
-_peek_json = msgspec.json.Decoder(_Peek).decode
-
-
-def _line(generation: str, partition: int, row: Row, account: str | None) -> Line | None:
-    """The row as a line; None where it is another account's (decoding no more than the name)."""
-    if account is not None:
-        peek = _peek_json if row.value[:1] == b"{" else _peek
-        named = peek(row.value).account
-        if named is not None and named != account:
-            return None
-    event = decode_kept_event(row.value)
-    return Line(generation, partition, row.offset, row.published_ms, event, row.earlier)
-
-
-def _marker_event(line: Line) -> PartitionEvent:
+def marker_event(line: Line) -> PartitionEvent:
+    """A marker of the whole partition as what it is."""
     assert isinstance(line.event, Marker)
     return PartitionEvent(
         kind=PartitionEventKind.MARKER,
@@ -239,22 +217,6 @@ def _marker_event(line: Line) -> PartitionEvent:
         end=line.first + 1,
         time_ms=line.event.time_ms,
         reason=line.event.kind,
-    )
-
-
-def _quarantine_event(generation: str, partition: int, record: Quarantined) -> PartitionEvent:
-    account = None
-    if record.key is not None:
-        account = record.key.decode("utf-8", "replace")
-    return PartitionEvent(
-        kind=PartitionEventKind.QUARANTINE,
-        position=Position(generation, partition, record.offset),
-        end=record.offset + 1,
-        time_ms=record.published_ms,
-        reason=record.reason,
-        account=account,
-        key=record.key,
-        value=record.value,
     )
 
 
@@ -295,7 +257,7 @@ def _hole(path: PartitionPath, first: int, end: int, time_ms: int) -> PartitionE
     )
 
 
-def _gap_events(cluster: Sequence[PlacedFrame], partition: int, floor: int) -> list[PartitionEvent]:
+def gap_events(cluster: Sequence[PlacedFrame], partition: int, floor: int) -> list[PartitionEvent]:
     events = []
     for placed in cluster:
         if placed.frame.kind is not FrameKind.GAP:

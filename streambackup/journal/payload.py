@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
+from streambackup.bus.port import Record
 from streambackup.domain.crc import crc32c, crc32c_extend
-from streambackup.domain.entry import Member
 from streambackup.errors import newer_release
 
 
@@ -25,15 +26,6 @@ class EpochOpened(msgspec.Struct, frozen=True, array_like=True):
     ignored_attributes: tuple[str, ...]
 
 
-class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A run: its last record as it came, and of the ones before it what the fold needs."""
-
-    offset: int
-    published_ms: int
-    value: bytes
-    earlier: tuple[Member, ...] = ()
-
-
 class Quarantined(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A record that cannot be used, kept whole, and why."""
 
@@ -44,11 +36,49 @@ class Quarantined(msgspec.Struct, frozen=True, array_like=True, gc=False):
     value: bytes | None
 
 
-class Records(msgspec.Struct, frozen=True, array_like=True):
-    """A batch of ``mailbox.transactions``."""
+Row = tuple[int, int, bytes | None, bytes | None]
+"""Offset, publish time in ms, key and value of a record."""
 
-    rows: list[Row]
-    quarantined: list[Quarantined]
+
+class Records(msgspec.Struct, frozen=True, array_like=True):
+    """Consecutive records of ``mailbox.transactions`` as they came, a column for each part."""
+
+    offsets: list[int]
+    published_ms: list[int]
+    keys: list[bytes | None]
+    values: list[bytes | None]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Records:
+        """A batch as the bus hands it out."""
+        return cls(
+            [record.offset for record in records],
+            [record.timestamp for record in records],
+            [record.key for record in records],
+            [record.value for record in records],
+        )
+
+    @classmethod
+    def joined(cls, batches: Iterable[Records]) -> Records:
+        """Batches that follow one another, as one."""
+        whole = cls([], [], [], [])
+        for batch in batches:
+            whole.offsets.extend(batch.offsets)
+            whole.published_ms.extend(batch.published_ms)
+            whole.keys.extend(batch.keys)
+            whole.values.extend(batch.values)
+        return whole
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[Row]) -> Records:
+        columns: tuple[list[Any], ...] = ([], [], [], [])
+        for row in rows:
+            for column, part in zip(columns, row, strict=True):
+                column.append(part)
+        return cls(*columns)
+
+    def rows(self) -> Iterator[Row]:
+        return zip(self.offsets, self.published_ms, self.keys, self.values, strict=True)
 
 
 class Gap(msgspec.Struct, frozen=True, array_like=True):

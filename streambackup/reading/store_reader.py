@@ -20,6 +20,7 @@ from streambackup.errors import NotFoundError
 from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.life import LIFE_FILE, Life, lost_lives, read_lives
 from streambackup.journal.line import Line, entry_of, place
+from streambackup.journal.place import place_in
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import (
     Unreadable,
@@ -183,7 +184,7 @@ class StoreReader:
         held = self._tails.get(life.generation)
         if held is None or held.path.partition != partition:
             path = PartitionPath(self.root, life.generation, TRANSACTIONS, partition)
-            held = self._tails[life.generation] = Tail(path)
+            held = self._tails[life.generation] = Tail(path, place_in(life, partition))
         return held
 
 

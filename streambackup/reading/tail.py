@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from streambackup.domain.partition_event import PartitionEvent
-from streambackup.journal.line import Line, clusters_and_holes, lines_of
+from streambackup.journal.line import Line, accounts_in, clusters_and_holes, lines_of
 from streambackup.journal.mark import farthest_mark
+from streambackup.journal.place import Place
 from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import open_segments
 from streambackup.reading.partition_log import filed_events
@@ -26,8 +27,9 @@ class Tail:
     is no part of the snapshot: it is read as far as it goes.
     """
 
-    def __init__(self, path: PartitionPath) -> None:
+    def __init__(self, path: PartitionPath, where: Place) -> None:
         self.path = path
+        self._where = where
         self._floor = farthest_mark(path).filed_to
         self._segments = open_segments(path, self._floor)
         self._asked_for: str | None = None
@@ -59,11 +61,12 @@ class Tail:
             self._sorted = SortedTail(self.path, self._elements())
 
     def accounts(self) -> Iterator[str]:
-        """The account of each line that the tail holds."""
-        return (e.account for e in self._elements() if isinstance(e, Line))
+        """The accounts that the tail holds lines of; one may come again."""
+        for _, cluster in clusters_and_holes(self.path, self._segments, self._floor, []):
+            yield from accounts_in(cluster, self._where)
 
     def _elements(self, account: str | None = None) -> Iterator[Line | PartitionEvent]:
         for hole, cluster in clusters_and_holes(self.path, self._segments, self._floor, []):
             if hole is not None:
                 yield hole
-            yield from lines_of(cluster, self.path.partition, self._floor, account=account)
+            yield from lines_of(cluster, self._where, self._floor, account=account)

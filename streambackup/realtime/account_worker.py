@@ -1,7 +1,8 @@
 """The account worker: transactions from the bus into the journal, and from there into account logs.
 
-decode -> coalesce -> one journal append and one sync per partition and batch -> acknowledge. The
-position is inside the append; what the bus is told only feeds lag displays.
+Records are journalled as they come, with one append and one sync per partition and batch, and
+acknowledged; decoded and coalesced are they when they are filed. The position is inside the append;
+what the bus is told only feeds lag displays.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import structlog
 from streambackup.bus.port import Record
 from streambackup.errors import NoSpaceError, StoreError
 from streambackup.events.topics import TRANSACTIONS
+from streambackup.journal.admission import first_foreign
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.mark import FiledMark
-from streambackup.journal.payload import encode_payload
-from streambackup.realtime.coalesce import Coalesced, coalesce
+from streambackup.journal.payload import Records, encode_payload
 from streambackup.realtime.filing import Filed, FilingRequest
 from streambackup.realtime.retiring import Retiring
 from streambackup.realtime.stream_worker import Outcome, Turn
@@ -34,8 +35,8 @@ Filer = Callable[[FilingRequest], "asyncio.Future[Filed]"]
 """Starts ``file_partition`` where it does not hold up the journal, one request at a time."""
 
 RETIRE_EVERY_MS = 60_000
-FILINGS_AHEAD = 2
-"""One at work and one waiting: between two looks the filer does not run out of work."""
+FILINGS_AHEAD = 4
+"""Two at work and two waiting: between two looks the filer does not run out of work."""
 
 
 class SegmentSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,35 +104,25 @@ class AccountWorker:
         return outcomes
 
     def _append(self, turn: Turn, records: Sequence[Record]) -> str | None:
-        """Coalesce and journal a partition's batch;
-        returns the generation of a record not of this one.
+        """Journal a partition's batch, as it is; returns the generation of a record not of this
+        one.
         """
         owner = turn.owner
         fresh = records
         if records[0].offset < owner.position:
             fresh = [record for record in records if record.offset >= owner.position]
-        batch = coalesce(
-            fresh,
-            place=turn.place(turn.life.partitions),
-            moment_ms=self._moment_ms,
-        )
-        if batch.taken:
-            last = fresh[batch.taken - 1]
-            payload = encode_payload(batch.records)
+        stop = first_foreign(fresh, turn.place(turn.life.partitions))
+        if stop is not None:
+            fresh = fresh[: stop.at]
+        if fresh:
+            last = fresh[-1]
+            payload = encode_payload(Records.of(fresh))
             owner.append(FrameKind.RECORDS, payload, last.offset + 1, last_record(last))
-            self._count(batch)
+            self._metrics.last_transaction.set(last.timestamp / 1000)
             state = self._open[turn]
             if state.began_ms is None:
                 state.began_ms = self._clock.now_ms()
-        return batch.foreign
-
-    def _count(self, batch: Coalesced) -> None:
-        rows = batch.records.rows
-        self._metrics.entries.inc(len(rows))
-        self._metrics.coalesced.inc(sum(len(row.earlier) for row in rows))
-        self._metrics.quarantined.labels(TRANSACTIONS).inc(len(batch.records.quarantined))
-        if rows:
-            self._metrics.last_transaction.set(batch.last_transaction_ms / 1000)
+        return None if stop is None else stop.stamped
 
     async def tick(self, turns: Collection[Turn]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
@@ -192,11 +183,11 @@ class AccountWorker:
         mark = FiledMark(owner.position, owner.last.crc, owner.last.published_ms, now_ms)
         request = FilingRequest(
             self._root,
-            owner.path.generation,
             TRANSACTIONS,
-            owner.path.partition,
+            state.turn.place(state.turn.life.partitions),
             owner.epoch.number,
             owner.epoch.writer,
+            self._moment_ms,
             mark,
         )
         state.filing = (self._filer(request), mark)
@@ -206,29 +197,33 @@ class AccountWorker:
             filing, mark = state.filing
             state.filing = None
             try:
-                await filing
+                filed = await filing
             except StoreError:
                 state.may_file = False
                 raise
             state.filed_to = mark.filed_to
             self._metrics.segments_filed.inc()
+            self._metrics.entries.inc(filed.lines)
+            self._metrics.coalesced.inc(filed.joined)
+            self._metrics.quarantined.labels(TRANSACTIONS).inc(filed.quarantined)
 
     async def ended(self, turns: Collection[Turn], *, drained: bool) -> None:
         states = [self._open.pop(turn) for turn in turns]
-        if not drained:  # Before anything is waited for, which may be cut short.
+        if not drained:
             for state in states:
-                state.turn.owner.seal()
-        errors = [await self._end(state, drained=drained) for state in states]
+                _leave(state)
+            return
+        errors = [await self._file_rest(state) for state in states]
         errors += [await self._let_filing_end(state) for state in states]
         # Whatever happened to one partition, the others are sealed and filed.
         for error in errors:
             if error is not None:
                 raise error
 
-    async def _end(self, state: _Open, *, drained: bool) -> StoreError | None:
+    async def _file_rest(self, state: _Open) -> StoreError | None:
         error = await self._let_filing_end(state)
         unfiled = state.filed_to < state.turn.owner.position
-        if drained and error is None and state.may_file and unfiled:
+        if error is None and state.may_file and unfiled:
             self._seal_and_file(state)
         state.turn.owner.seal()
         return error
@@ -245,3 +240,17 @@ class AccountWorker:
         except StoreError as error:
             return error
         return None
+
+
+def _leave(state: _Open) -> None:
+    """Seal what is durable, and wait for nothing: what is being filed now, or fails to be, the next
+    owner files as well, and readers drop what they meet twice.
+    """
+    state.turn.owner.seal()
+    if state.filing is not None:
+        state.filing[0].add_done_callback(_note_failure)
+
+
+def _note_failure(filing: asyncio.Future[Filed]) -> None:
+    if not filing.cancelled() and (error := filing.exception()) is not None:
+        log.warning("filing_left", reason=str(error))

@@ -21,8 +21,8 @@ from streambackup.events.codec import decode_blob_event
 from streambackup.journal.frame import LastRecord
 from streambackup.journal.owner import PartitionOwner
 from streambackup.journal.payload import Blobs, GivenUp, MetBlob, Quarantined, StoredBlob
+from streambackup.journal.place import Place
 from streambackup.realtime.blob_incoming import incoming_name
-from streambackup.realtime.place import Place
 from streambackup.realtime.takeover import last_record
 from streambackup.runtime.disk import Disk
 

@@ -1,67 +1,53 @@
-"""Coalescing: the records of one fetch become rows, a run in one row, and what cannot be used is
+"""Coalescing: the records of a batch become lines, a run in one line, and what cannot be used is
 set aside.
 
-Pure. What a batch holds is a function of its records alone; the fold joins what a fetch cut apart.
+Pure. What a batch comes to is a function of its records alone; the fold joins what batches cut
+apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
 
 import msgspec
 
-from streambackup.bus.port import Record
-from streambackup.domain.entry import Member
+from streambackup.domain.entry import ItemType, Member
 from streambackup.domain.moment import clamp
+from streambackup.domain.partition_event import PartitionEvent
 from streambackup.domain.run import change_falls
 from streambackup.domain.transaction import TransactionId
 from streambackup.errors import InvalidEventError
-from streambackup.events.codec import decode_kept_event, decode_mailbox_event
-from streambackup.events.mailbox import Delete, MailboxEvent, Put
+from streambackup.events.codec import decode_kept_event
+from streambackup.events.mailbox import AccountDelete, Delete, MailboxEvent, Put
+from streambackup.journal.admission import Admission
 from streambackup.journal.content_checksum import content_checksum
-from streambackup.journal.payload import Quarantined, Records, Row
-from streambackup.realtime.place import Place
+from streambackup.journal.line import Line, marker_event
+from streambackup.journal.payload import Records
+from streambackup.journal.place import Place
+from streambackup.metadata.account_log import encode_line
 
 
 class Coalesced(msgspec.Struct, frozen=True):
-    """A batch ready for the journal. ``taken`` records went in; the first one left belongs to
-    ``foreign``.
+    """What a batch comes to: each account's lines, and what concerns the partition.
 
-    ``foreign`` is the generation that a record was stamped with, if it is not this one.
+    ``joined`` records share another's line. ``described`` are accounts whose own item changes.
     """
 
-    records: Records
-    taken: int
-    foreign: str | None
-    last_transaction_ms: int
+    lines: dict[str, list[bytes]]
+    events: list[PartitionEvent]
+    joined: int
+    described: set[str]
 
 
-def coalesce(records: Sequence[Record], *, place: Place, moment_ms: int) -> Coalesced:
-    """Decode *records* of the partition at *place* and join the runs among them.
-
-    Stops ahead of a record that may be of another life of the topic.
-    """
-    batch = _Batch(records, place, moment_ms)
-    foreign = batch.read()
-    return batch.coalesced(foreign)
-
-
-class _Account:
-    """An account in this batch: where and when each of its items was last put, if a run may go on
-    there.
-    """
-
-    __slots__ = ("name", "puts")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.puts: dict[str, tuple[int, int]] = {}
+def coalesce(records: Records, *, where: Place, moment_ms: int) -> Coalesced:
+    """Decode *records* of the partition *where* and join the runs among them."""
+    batch = _Batch(records, where, moment_ms)
+    batch.read()
+    return batch.coalesced()
 
 
 class _Run:
-    """Records that share a row: the place of the first, the event of the last,
-    and those before it.
-    """
+    """Records that share a line: which is the first, the event of the last, and those before it."""
 
     __slots__ = ("earlier", "event", "first")
 
@@ -71,121 +57,146 @@ class _Run:
         self.earlier: list[Member] = []
 
 
-class _Batch:
-    """One pass over a batch.
-
-    Few records run on within one batch, so an event is dropped as soon as it was looked at, which
-    halves the cost of decoding it; where its item comes again, it is decoded again.
+class _Account:
+    """Which records of the batch are an account's, and which put each of its items last, if a run
+    may go on there.
     """
 
-    def __init__(self, records: Sequence[Record], place: Place, moment_ms: int) -> None:
-        self._records = records
-        self._place = place
-        self._moment_ms = moment_ms
-        self._rows: list[Row | None] = []
-        self._accounts: dict[bytes | None, _Account] = {}
-        self._runs: dict[int, _Run] = {}
-        self._joined: list[int] = []
-        self._quarantined: list[Quarantined] = []
+    __slots__ = ("puts", "records")
 
-    def read(self) -> str | None:
-        """Read up to a record of another generation, and return that."""
-        accounts = self._accounts
-        generation = self._place.generation
-        add_row = self._rows.append
-        for at, record in enumerate(self._records):
-            value = record.value
+    def __init__(self) -> None:
+        self.records: list[int] = []
+        self.puts: dict[str, int] = {}
+
+
+class _Batch:
+    """One pass over a batch, whose records are known by how manieth they are.
+
+    Few records run on within one batch, so an event becomes its line and is dropped at once, which
+    halves the cost of decoding it. Where its item comes again it is decoded again, and the line of
+    a run is made at the end.
+    """
+
+    def __init__(self, records: Records, where: Place, moment_ms: int) -> None:
+        self._records = records
+        self._where = where
+        self._moment_ms = moment_ms
+        self._lines: list[bytes] = []  # of each record; empty where it has none of its own
+        self._moments: list[int] = []
+        self._accounts = defaultdict[str, _Account](_Account)
+        self._runs: dict[int, _Run] = {}  # by their last
+        self._events: list[PartitionEvent] = []
+        self._described: set[str] = set()
+        self._joined = 0
+
+    def read(self) -> None:
+        admission = Admission(self._where)
+        generation, partition = self._where.generation, self._where.partition
+        accounts, moments, moment_ms = self._accounts, self._moments, self._moment_ms
+        add_line, add_moment, event_of = self._lines.append, moments.append, admission.event_of
+        for at, (offset, published_ms, key, value) in enumerate(self._records.rows()):
             try:
-                event = decode_mailbox_event(value)
-                stamped = event.generation
-                if stamped != generation and self._place.is_foreign(stamped):
-                    return stamped
-                account = accounts.get(record.key)
-                if account is None or account.name != event.account:
-                    account = self._account(event, record.key)
+                event = event_of(key, value)
             except InvalidEventError as error:
-                self._set_aside(record, str(error))
+                aside = admission.set_aside(offset, published_ms, key, value, str(error))
+                self._add_event(aside)
                 continue
-            assert value is not None
-            add_row(Row(record.offset, record.timestamp, value))
+            name = event.account
+            line = Line(generation, partition, offset, published_ms, event)
+            if name is None:
+                self._end_all_runs(line)
+                continue
+            account = accounts[name]
+            account.records.append(at)
+            add_line(encode_line(line))
+            # Where nothing is coalesced, each has a moment of its own.
+            add_moment(clamp(event.time_ms, published_ms) // moment_ms if moment_ms else at)
             if type(event) is Put and event.after is None:
                 item = event.item
                 before = account.puts.get(item)
-                account.puts[item] = (at, event.time_ms)
-                if before is not None and self._moment(*before) == self._moment(at, event.time_ms):
-                    self._join(before[0], at, event)
+                account.puts[item] = at
+                if before is not None and moments[before] == moments[at]:
+                    self._join(before, at, event)
+                if event.type is ItemType.ACCOUNT:
+                    self._described.add(name)
             else:
-                self._end_runs(event, account)
-        return None
+                self._end_runs(event, name, account)
 
-    def _account(self, event: MailboxEvent, key: bytes | None) -> _Account:
-        """The account of *event*. The key decides the partition, so it has to name the account.
+    def _add_event(self, event: PartitionEvent) -> None:
+        self._events.append(event)
+        self._lines.append(b"")
+        self._moments.append(0)
 
-        Raises:
-            InvalidEventError: it does not, or the record stands in a partition not its own.
-        """
-        name = event.account
-        if name is None:
-            return _Account("")
-        if key is None or name.encode() != key:
-            raise InvalidEventError("the record's key is not the event's account")
-        self._place.check(key, "account")
-        account = self._accounts[key] = _Account(name)
-        return account
-
-    def _set_aside(self, record: Record, reason: str) -> None:
-        aside = Quarantined(record.offset, record.timestamp, reason, record.key, record.value)
-        self._quarantined.append(aside)
-        self._rows.append(None)
+    def _end_all_runs(self, marker: Line) -> None:
+        self._add_event(marker_event(marker))
+        for account in self._accounts.values():
+            account.puts.clear()
 
     def _join(self, before: int, at: int, event: Put) -> None:
-        """Let the record *at* share the row of the one *before*, of the same moment, if it goes on
-        with its run.
+        """Let a record share the line of the one *before*, of the same moment, if it goes on with
+        its run.
         """
         run = self._runs.get(before)
         if run is None:
-            kept = self._records[before].value
-            assert kept is not None
-            former = decode_kept_event(kept)
+            value = self._records.values[before]
+            assert value is not None
+            former = decode_kept_event(value)
             assert isinstance(former, Put)
             run = _Run(before, former)
         if _continues(run.event, event):
-            run.earlier.append(_member(run.event, self._records[before]))
+            run.earlier.append(self._member(run.event, before))
             run.event = event
             self._runs.pop(before, None)
             self._runs[at] = run
-            self._joined.append(at)
+            self._lines[at] = b""
+            self._joined += 1
 
-    def _moment(self, at: int, time_ms: int) -> int:
-        """The moment of the record *at*, made at *time_ms*: its own where nothing is coalesced."""
-        if not self._moment_ms:
-            return at
-        return clamp(time_ms, self._records[at].timestamp) // self._moment_ms
+    def _member(self, event: Put, at: int) -> Member:
+        return Member(
+            TransactionId(event.source, event.incarnation, event.sequence),
+            event.time_ms,
+            event.change,
+            self._records.offsets[at],
+            self._records.published_ms[at],
+            content_checksum(event),
+        )
 
-    def _end_runs(self, event: MailboxEvent, account: _Account) -> None:
+    def _end_runs(self, event: MailboxEvent, name: str, account: _Account) -> None:
         """A delete ends its item's run; all else that is no plain put ends every run of the
         account.
         """
-        if event.account is None:
-            self._accounts.clear()
-        elif type(event) is Delete and event.after is None:
+        if type(event) is Delete and event.after is None:
             account.puts.pop(event.item, None)
         else:
             account.puts.clear()
+        if _describes(event):
+            self._described.add(name)
 
-    def coalesced(self, foreign: str | None) -> Coalesced:
+    def coalesced(self) -> Coalesced:
         """What was read; a run stands where its first record did."""
-        rows = self._rows
-        taken = len(rows)
-        newest = next((row.published_ms for row in reversed(rows) if row is not None), 0)
+        records, lines = self._records, self._lines
         for last, run in self._runs.items():
-            row = rows[last]
-            assert row is not None
-            rows[run.first] = msgspec.structs.replace(row, earlier=tuple(run.earlier))
-        for at in self._joined:
-            rows[at] = None
-        kept = [row for row in rows if row is not None]
-        return Coalesced(Records(kept, self._quarantined), taken, foreign, newest)
+            line = Line(
+                self._where.generation,
+                self._where.partition,
+                records.offsets[last],
+                records.published_ms[last],
+                run.event,
+                tuple(run.earlier),
+            )
+            lines[run.first] = encode_line(line)
+        by_account = {
+            name: [lines[at] for at in account.records if lines[at]]
+            for name, account in self._accounts.items()
+        }
+        return Coalesced(by_account, self._events, self._joined, self._described)
+
+
+def _describes(event: MailboxEvent) -> bool:
+    """Whether it is the account's own item that changes."""
+    if type(event) is Put:
+        return event.type is ItemType.ACCOUNT
+    return type(event) is AccountDelete or (type(event) is Delete and event.item == event.account)
 
 
 def _continues(before: Put, after: Put) -> bool:
@@ -196,15 +207,4 @@ def _continues(before: Put, after: Put) -> bool:
         and before.source == after.source
         and before.incarnation == after.incarnation
         and not change_falls(before.change, after.change)
-    )
-
-
-def _member(event: Put, record: Record) -> Member:
-    return Member(
-        TransactionId(event.source, event.incarnation, event.sequence),
-        event.time_ms,
-        event.change,
-        record.offset,
-        record.timestamp,
-        content_checksum(event),
     )

@@ -6,18 +6,18 @@ have already and drop. Runs in a process of its own, because it is as much work 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from streambackup.domain.entry import ItemType
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
-from streambackup.events.mailbox import AccountDelete, Delete, Put
-from streambackup.journal.line import clusters_and_holes, lines_of, place
+from streambackup.journal.line import clusters_and_holes, gap_events, place, records_in
 from streambackup.journal.mark import FiledMark, farthest_mark, mark_files, write_mark
+from streambackup.journal.payload import Records
+from streambackup.journal.place import Place
 from streambackup.journal.segment import EpochName, PartitionPath
 from streambackup.journal.union import PlacedFrame, open_segments
 from streambackup.metadata.account_log import (
@@ -26,6 +26,7 @@ from streambackup.metadata.account_log import (
     encode_line,
     is_hashed,
 )
+from streambackup.realtime.coalesce import coalesce
 from streambackup.runtime.disk import Disk
 
 GATHER_BYTES = 4 * 1024 * 1024
@@ -39,20 +40,21 @@ log = structlog.get_logger()
 class FilingRequest(msgspec.Struct, frozen=True):
     """File a partition's union up to ``end``, which the requester has sealed.
 
-    ``mark`` is what to say then, but for the count of records.
+    ``mark`` is what to say then, but for the count of records; ``where`` is the partition's place
+    in its topic.
     """
 
     root: Path
-    generation: str
     topic: str
-    partition: int
+    where: Place
     epoch: int
     writer: str
+    moment_ms: int
     mark: FiledMark
 
     @property
     def path(self) -> PartitionPath:
-        return PartitionPath(self.root, self.generation, self.topic, self.partition)
+        return PartitionPath(self.root, self.where.generation, self.topic, self.where.partition)
 
     @property
     def epoch_name(self) -> EpochName:
@@ -60,92 +62,108 @@ class FilingRequest(msgspec.Struct, frozen=True):
 
 
 class Filed(msgspec.Struct, frozen=True):
-    """What was filed. ``described`` are accounts whose own item changed: their
-    ``account_info`` is stale.
+    """What was filed, ``joined`` and ``quarantined`` counting records. ``described`` are accounts
+    whose own item changed: their ``account_info`` is stale.
     """
 
     lines: int
     records: int
+    joined: int
+    quarantined: int
     accounts: int
     described: tuple[str, ...]
 
 
 class _Filing:
-    """Lines on their way into the logs: sorted by account, never more than a bound in memory."""
+    """Records on their way into the logs, as lines sorted by account; never more than a bound in
+    memory.
+    """
 
-    def __init__(self, request: FilingRequest, disk: Disk) -> None:
+    def __init__(self, request: FilingRequest, floor: int, disk: Disk) -> None:
         self._request = request
+        self._floor = floor
         self._disk = disk
-        self._by_account: defaultdict[str, list[bytes]] = defaultdict(list)
-        self._of_partition: list[bytes] = []
+        self._records: list[Records] = []
         self._gathered_bytes = 0
+        self._of_partition: list[PartitionEvent] = []
+        self._files: dict[str, Path] = {}
         self._written: set[Path] = set()
-        self._accounts: set[str] = set()
         self._described: set[str] = set()
-        self._lines = 0
-        self._records = 0
+        self._count = Counter[str]()
 
     def add_hole(self, hole: PartitionEvent) -> None:
         """Take a gap that nobody recorded: from now on the partition log does."""
         log.error("gap", partition=str(self._request.path.directory), reason=hole.reason)
-        self._of_partition.append(encode_line(hole))
+        self._of_partition.append(hole)
 
-    def add(self, cluster: Sequence[PlacedFrame], floor: int) -> None:
-        """Take what the frames of *cluster* hold at or behind *floor*, and ahead of the end."""
-        by_account = self._by_account
-        elements = lines_of(cluster, self._request.partition, floor)
-        end = self._request.mark.filed_to
-        whole = all(floor <= placed.first and placed.next <= end for placed in cluster)
-        if not whole:
-            elements = [element for element in elements if place(element) < end]
-        for element in elements:
-            if isinstance(element, PartitionEvent):
-                self._of_partition.append(encode_line(element))
-                self._records += element.kind is not PartitionEventKind.GAP
-                continue
-            if whole:
-                self._records += len(element.earlier) + (element.offset is not None)
-            else:
-                self._records += sum(floor <= offset < end for offset in element.offsets())
-            event = element.event
-            account = event.account
-            assert account is not None
-            by_account[account].append(encode_line(element))
-            if type(event) is Put:
-                if event.type is ItemType.ACCOUNT:
-                    self._described.add(account)
-            elif type(event) is AccountDelete or (type(event) is Delete and event.item == account):
-                self._described.add(account)
+    def add(self, cluster: Sequence[PlacedFrame]) -> None:
+        """Take what the frames of *cluster* hold at or behind the floor, and ahead of the end."""
+        floor, end = self._floor, self._request.mark.filed_to
+        self._records.append(records_in(cluster, floor, end))
+        gaps = gap_events(cluster, self._request.where.partition, floor)
+        self._of_partition += [gap for gap in gaps if gap.position.offset < end]
         self._gathered_bytes += sum(len(placed.frame.payload) for placed in cluster)
         if self._gathered_bytes >= GATHER_BYTES:
             self._append()
+
+    def _coalesce(self) -> dict[str, list[bytes]]:
+        """The lines of what was gathered, by account. What concerns the partition joins the rest of
+        that, in order.
+        """
+        records = Records.joined(self._records)
+        request = self._request
+        coalesced = coalesce(records, where=request.where, moment_ms=request.moment_ms)
+        self._of_partition = sorted([*self._of_partition, *coalesced.events], key=place)
+        self._described |= coalesced.described
+        quarantined = sum(e.kind is PartitionEventKind.QUARANTINE for e in coalesced.events)
+        self._count.update(
+            lines=sum(map(len, coalesced.lines.values())) + len(self._of_partition),
+            records=len(records.offsets),
+            joined=coalesced.joined,
+            quarantined=quarantined,
+        )
+        self._records.clear()
+        self._gathered_bytes = 0
+        return coalesced.lines
 
     def _append(self) -> None:
         """Write what was gathered, once per account.
 
         The partition log comes first: a reader that finds a line finds the marker ahead of it too.
         """
+        by_account = self._coalesce()
         if self._of_partition:
-            self._lines += len(self._of_partition)
             name = f"{self._request.epoch_name}.partition.jsonl"
             partition_log = self._request.path.directory / name
-            self._disk.append_on_new_line(partition_log, b"".join(self._of_partition))
+            lines = b"".join(map(encode_line, self._of_partition))
+            self._disk.append_on_new_line(partition_log, lines)
             self._written.add(partition_log)
-        for account, lines in self._by_account.items():
-            self._lines += len(lines)
-            self._written.update(_append(self._request, account, lines, self._disk))
-        self._accounts.update(self._by_account)
-        self._by_account.clear()
-        self._of_partition.clear()
-        self._gathered_bytes = 0
+            self._of_partition.clear()
+        for account, lines_of_account in by_account.items():
+            file = self._files.get(account)
+            if file is None:
+                file = self._files[account] = self._log_file(account)
+            self._disk.append_on_new_line(file, b"".join(lines_of_account))
 
     def finish(self) -> Filed:
         """Make all of it durable."""
         self._append()
         self._disk.sync_all(self._request.root, self._written)
         return Filed(
-            self._lines, self._records, len(self._accounts), tuple(sorted(self._described))
+            accounts=len(self._files),
+            described=tuple(sorted(self._described)),
+            **{name: self._count[name] for name in ("lines", "records", "joined", "quarantined")},
         )
+
+    def _log_file(self, account: str) -> Path:
+        """The epoch's own file of *account*, in a directory that is there."""
+        directory = account_directory(self._request.root, account)
+        self._written.update(self._disk.make_directories(directory))
+        if is_hashed(directory) and not (directory / ACCOUNT_FILE).exists():
+            self._disk.replace(directory / ACCOUNT_FILE, account.encode())
+        file = directory / f"{self._request.epoch_name}.jsonl"
+        self._written.add(file)
+        return file
 
 
 def _describe_nothing(accounts: tuple[str, ...]) -> None:
@@ -171,29 +189,15 @@ def file_partition(
         # Whose logs these are can be told from now on, even if the filing never ends.
         write_mark(path, request.epoch_name, before, disk)
     floor = before.filed_to
-    filing = _Filing(request, disk)
+    filing = _Filing(request, floor, disk)
     segments = open_segments(path, floor)
     end = request.mark.filed_to
     for hole, cluster in clusters_and_holes(path, segments, floor, [], end=end):
         if hole is not None:
             filing.add_hole(hole)
-        filing.add(cluster, floor)
+        filing.add(cluster)
     filed = filing.finish()
     describe(filed.described)
     mark = msgspec.structs.replace(request.mark, records=before.records + filed.records)
     write_mark(path, request.epoch_name, mark, disk)
     return filed
-
-
-def _append(request: FilingRequest, account: str, lines: list[bytes], disk: Disk) -> list[Path]:
-    """Append an account's lines to the epoch's own file;
-    returns every path that has to be synced.
-    """
-    directory = account_directory(request.root, account)
-    written = disk.make_directories(directory)
-    if is_hashed(directory) and not (directory / ACCOUNT_FILE).exists():
-        disk.replace(directory / ACCOUNT_FILE, account.encode())
-    file = directory / f"{request.epoch_name}.jsonl"
-    disk.append_on_new_line(file, b"".join(lines))
-    written.append(file)
-    return written

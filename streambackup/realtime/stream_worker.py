@@ -23,7 +23,7 @@ from streambackup.errors import (
     TopicError,
 )
 from streambackup.journal.life import Life
-from streambackup.realtime.place import Place
+from streambackup.journal.place import Place
 from streambackup.realtime.takeover import Taken, Takeover
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.metrics import Metrics
@@ -54,8 +54,8 @@ class Turn:
 
     def place(self, partitions: int) -> Place:
         """Where its records belong, in a topic of so many *partitions*."""
-        generation = None if self.life.derived else self.life.generation
-        return Place(self.tp.partition, partitions, generation, self.strays)
+        life = self.life
+        return Place(self.tp.partition, partitions, life.generation, self.strays, life.derived)
 
 
 class Wait(NamedTuple):

@@ -33,9 +33,9 @@ class Metrics:
         place = ("topic", "partition")
         self.records = self._counter("records", "Records read from the bus.", ("topic",))
         self.batches = self._counter("batches", "Batches made durable.", ("topic",))
-        self.entries = self._counter("entries", "Entries appended to journals.")
+        self.entries = self._counter("entries", "Lines filed into account and partition logs.")
         self.coalesced = self._counter(
-            "coalesced_transactions", "Transactions that share an entry with an earlier one."
+            "coalesced_transactions", "Transactions filed in one line with a later one."
         )
         self.quarantined = self._counter(
             "quarantined_records", "Records that could not be used and were kept aside.", ("topic",)

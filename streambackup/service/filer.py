@@ -1,4 +1,4 @@
-"""Filing in a process of its own: it is as much work as journalling, and must not hold it up."""
+"""Filing in processes of its own: it is most of the work, and must not hold up journalling."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from queue import SimpleQueue
 
 from streambackup.errors import StoreError
 from streambackup.reading.account_info import write_account_infos
@@ -20,6 +22,8 @@ from streambackup.realtime.filing import Filed, FilingRequest, file_partition
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.memory import settle_for_batches
 
+PROCESSES = min(2, os.cpu_count() or 1)
+"""Decoding is most of a service's work; where there is a second core, it is worth two."""
 FINISH_S = 5.0
 """How long a filing may go on when the service ends; killed then, the next service repeats it."""
 
@@ -27,34 +31,51 @@ _SET_PARENT_DEATH_SIGNAL = 1
 
 
 @contextlib.contextmanager
-def filing_process() -> Iterator[Filer]:
-    """A filer that works in a child process, one request after the other, until the body ends.
+def filing_processes(count: int = PROCESSES) -> Iterator[Filer]:
+    """A filer that works in *count* child processes, each on one request after the other, until the
+    body ends.
 
-    They talk through a pipe: the standard library's pool of processes needs named semaphores as
+    They talk through pipes: the standard library's pool of processes needs named semaphores as
     well, of which a warning is left on standard error when the service is killed.
     """
+    children = [_start() for _ in range(count)]
+    idle: SimpleQueue[Connection] = SimpleQueue()
+    for _, pipe in children:
+        idle.put(pipe)
+    threads = ThreadPoolExecutor(count, thread_name_prefix="filing")
+
+    def ask(request: FilingRequest) -> Filed:
+        pipe = idle.get()
+        try:
+            return _ask(pipe, request)
+        finally:
+            idle.put(pipe)
+
+    def file(request: FilingRequest) -> asyncio.Future[Filed]:
+        loop = asyncio.get_running_loop()
+        # Whoever no longer waits for it does not stop what has been begun.
+        return asyncio.shield(loop.run_in_executor(threads, ask, request))
+
+    try:
+        yield file
+    finally:
+        closed = [threads.submit(lambda: idle.get().close()) for _ in children]
+        if wait(closed, timeout=FINISH_S).not_done:
+            for process, _ in children:
+                process.kill()
+        threads.shutdown()
+        for process, _ in children:
+            process.join()
+
+
+def _start() -> tuple[SpawnProcess, Connection]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     served = (theirs, os.getpid())
     process = context.Process(target=_serve, args=served, name="filing", daemon=True)
     process.start()
     theirs.close()
-    thread = ThreadPoolExecutor(1, thread_name_prefix="filing")
-
-    def file(request: FilingRequest) -> asyncio.Future[Filed]:
-        loop = asyncio.get_running_loop()
-        # Whoever no longer waits for it does not stop what has been begun.
-        return asyncio.shield(loop.run_in_executor(thread, _ask, ours, request))
-
-    try:
-        yield file
-    finally:
-        closed = thread.submit(ours.close)
-        wait([closed], timeout=FINISH_S)
-        if not closed.done():
-            process.kill()
-        thread.shutdown()
-        process.join()
+    return process, ours
 
 
 def _ask(filer: Connection, request: FilingRequest) -> Filed:

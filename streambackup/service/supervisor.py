@@ -25,7 +25,7 @@ from streambackup.runtime.disk import Disk
 from streambackup.runtime.memory import settle_for_batches
 from streambackup.runtime.tasks import Part, stopped_by_signals, supervise, watch_loop
 from streambackup.service.endpoints import Endpoints, parse_listen
-from streambackup.service.filer import filing_process
+from streambackup.service.filer import filing_processes
 from streambackup.service.generations import (
     claim_primary,
     create_topics,
@@ -143,7 +143,7 @@ class Service:
             "levels": self._watch_levels,
         }
         if Role.ACCOUNT in roles:
-            account = self._workers.account_handler(stack.enter_context(filing_process()))
+            account = self._workers.account_handler(stack.enter_context(filing_processes()))
             parts["account"] = self._add_worker(Role.ACCOUNT, account)
         if Role.BLOB in roles:
             threads = stack.enter_context(ThreadPoolExecutor(self._workers.settings.blobs.threads))

@@ -19,13 +19,16 @@ from streambackup.journal.frame import (
     LastRecord,
     encode_frame,
 )
-from streambackup.journal.line import Line, entry_of, lines_of
-from streambackup.journal.payload import Gap, encode_payload, record_crc
+from streambackup.journal.line import Line, entry_of, lines_of, place
+from streambackup.journal.payload import Gap, Records, encode_payload, record_crc
+from streambackup.journal.place import Place
 from streambackup.journal.segment import EpochName, SegmentName
 from streambackup.journal.union import OpenedSegment, clusters
+from streambackup.metadata.account_log import decode_lines
 from streambackup.realtime.coalesce import coalesce
-from streambackup.realtime.place import Place
 from streambackup.testing.events import ACCOUNT, GENERATION, MOMENT_MS
+
+PLACE = Place(0, 1, GENERATION)
 
 
 def epoch_name(number: int, writer: int = 0) -> EpochName:
@@ -44,13 +47,10 @@ def segment(
     cuts: Collection[int] = (),
     *,
     epoch: EpochName | None = None,
-    moment_ms: int = MOMENT_MS,
 ) -> OpenedSegment:
     """One epoch's journal of consecutive *records*, a frame for each batch."""
     data = FILE_MAGIC
     for batch in batches(records, cuts):
-        coalesced = coalesce(batch, place=Place(0, 1, GENERATION), moment_ms=moment_ms)
-        assert coalesced.foreign is None
         last = LastRecord(
             record_crc(batch[-1].key, batch[-1].value, batch[-1].timestamp), batch[-1].timestamp
         )
@@ -60,7 +60,7 @@ def segment(
             batch[0].offset,
             batch[-1].offset + 1,
             last,
-            encode_payload(coalesced.records),
+            encode_payload(Records.of(batch)),
         )
     return _opened(data, records[0].offset if records else 0, epoch)
 
@@ -84,7 +84,7 @@ def elements_of(segments: Iterable[OpenedSegment], floor: int = 0) -> list[Line 
     return [
         element
         for cluster in clusters(list(segments), floor, [])
-        for element in lines_of(cluster, 0, floor)
+        for element in lines_of(cluster, PLACE, floor)
     ]
 
 
@@ -92,8 +92,23 @@ def stream_of(
     segments: Iterable[OpenedSegment], account: str = ACCOUNT
 ) -> list[Entry | PartitionEvent]:
     """What the fold takes of *account* from the union of *segments*."""
+    return taken_by_fold(elements_of(segments), account)
+
+
+def coalesced(
+    records: Sequence[Record], moment_ms: int, where: Place = PLACE
+) -> list[Line | PartitionEvent]:
+    """What filing makes of one batch, in stream order."""
+    batch = coalesce(Records.of(records), where=where, moment_ms=moment_ms)
+    lines = decode_lines(b"".join(itertools.chain.from_iterable(batch.lines.values())))
+    return sorted([*(line for line in lines if isinstance(line, Line)), *batch.events], key=place)
+
+
+def taken_by_fold(
+    elements: Iterable[Line | PartitionEvent], account: str
+) -> list[Entry | PartitionEvent]:
     stream: list[Entry | PartitionEvent] = []
-    for element in elements_of(segments):
+    for element in elements:
         if isinstance(element, PartitionEvent):
             stream.append(element)
         elif element.account == account:
@@ -110,10 +125,13 @@ def fold_records(
     ignored_attributes: Collection[str] = (),
     until: TransactionId | None = None,
 ) -> AccountHistory:
-    """The histories of *account*, journalled in batches that *cuts* separate."""
+    """The histories of *account*, coalesced in batches that *cuts* separate."""
+    elements = (
+        element for batch in batches(records, cuts) for element in coalesced(batch, moment_ms)
+    )
     return fold(
         account,
-        stream_of([segment(records, cuts, moment_ms=moment_ms)], account),
+        taken_by_fold(elements, account),
         moment_ms=moment_ms,
         ignored_attributes=ignored_attributes,
         until=until,

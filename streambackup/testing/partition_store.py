@@ -7,19 +7,18 @@ from pathlib import Path
 
 from streambackup.bus.port import Record
 from streambackup.events.topics import BLOBS, TRANSACTIONS
+from streambackup.journal.admission import first_foreign
 from streambackup.journal.frame import FrameKind, LastRecord
 from streambackup.journal.life import Life, write_life
 from streambackup.journal.mark import FiledMark, farthest_mark
 from streambackup.journal.owner import PartitionOwner, StoreIdentity, inherit
-from streambackup.journal.payload import encode_payload, record_crc
+from streambackup.journal.payload import Records, encode_payload, record_crc
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.store_config import STORE_FILE, StoreConfig, encode_store_config
 from streambackup.reading.store_reader import StoreReader
-from streambackup.realtime.coalesce import coalesce
 from streambackup.realtime.filing import Filed, FilingRequest, file_partition
-from streambackup.realtime.place import Place
 from streambackup.runtime.disk import Disk
-from streambackup.testing.epochs import batches
+from streambackup.testing.epochs import PLACE, batches
 from streambackup.testing.events import GENERATION, MOMENT_MS, TIME_MS
 
 TOPIC = TRANSACTIONS
@@ -85,13 +84,11 @@ class PartitionStore:
 
     def append(self, owner: PartitionOwner, batch: Sequence[Record]) -> None:
         """Append one batch as a frame."""
-        place = Place(0, 1, GENERATION)
-        coalesced = coalesce(batch, place=place, moment_ms=self.identity.moment_ms)
-        assert coalesced.foreign is None
+        assert first_foreign(batch, PLACE) is None
         last = batch[-1]
         owner.append(
             FrameKind.RECORDS,
-            encode_payload(coalesced.records),
+            encode_payload(Records.of(batch)),
             last.offset + 1,
             LastRecord(record_crc(last.key, last.value, last.timestamp), last.timestamp),
         )
@@ -100,7 +97,7 @@ class PartitionStore:
         """What *owner* asks of its filer after sealing."""
         owner.seal()
         mark = FiledMark(owner.position, owner.last.crc, owner.last.published_ms, TIME_MS)
-        return FilingRequest(self.root, GENERATION, TOPIC, 0, *owner.epoch, mark)
+        return FilingRequest(self.root, TOPIC, PLACE, *owner.epoch, self.identity.moment_ms, mark)
 
     def file(self, owner: PartitionOwner) -> Filed:
         """Seal what *owner* has open and file everything up to its position."""

@@ -43,7 +43,6 @@ from streambackup.journal.payload import (
     MetBlob,
     Quarantined,
     Records,
-    Row,
     StoredBlob,
     encode_payload,
 )
@@ -151,10 +150,18 @@ _LAST = LastRecord(0xDEADBEEF, TIME_MS + 9)
 def frames() -> dict[str, bytes]:
     """One of every kind."""
     opened = EpochOpened("5" * 32, 1, EPOCH.writer, "node", 100, ("last_login_ms",))
-    rows = [
-        Row(12, TIME_MS + 5, encode_event(_LATER), (_earlier(_PUT, 11),)),
-        Row(14, TIME_MS + 9, msgspec.json.encode(Delete(**_ID, item="258"))),
-    ]
+    key = b"ann@example.org"
+    records = Records(
+        [11, 12, 13, 14],
+        [TIME_MS + 5, TIME_MS + 5, TIME_MS + 9, TIME_MS + 9],
+        [key, key, key, key],
+        [
+            encode_event(_PUT),
+            encode_event(_LATER),
+            None,
+            msgspec.json.encode(Delete(**_ID, item="258")),
+        ],
+    )
     blobs = Blobs(
         [StoredBlob(digest_of(MAIL), len(MAIL), 60, 3)],
         [MetBlob(digest_of(NOISE), 4)],
@@ -166,7 +173,7 @@ def frames() -> dict[str, bytes]:
             FrameKind.EPOCH, GENERATION, 11, 11, NO_RECORD, encode_payload(opened)
         ),
         "records": encode_frame(
-            FrameKind.RECORDS, GENERATION, 11, 15, _LAST, encode_payload(Records(rows, [_ASIDE]))
+            FrameKind.RECORDS, GENERATION, 11, 15, _LAST, encode_payload(records)
         ),
         "gap": encode_frame(
             FrameKind.GAP,

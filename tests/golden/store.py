@@ -30,13 +30,12 @@ from streambackup.journal.frame import FrameKind
 from streambackup.journal.life import Life, write_life
 from streambackup.journal.mark import FiledMark
 from streambackup.journal.owner import PartitionOwner, StoreIdentity
-from streambackup.journal.payload import Blobs, MetBlob, StoredBlob, encode_payload
+from streambackup.journal.payload import Blobs, MetBlob, Records, StoredBlob, encode_payload
+from streambackup.journal.place import Place
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.store_config import STORE_FILE, StoreConfig, encode_store_config
 from streambackup.reading.account_info import write_account_infos
-from streambackup.realtime.coalesce import coalesce
 from streambackup.realtime.filing import FilingRequest, file_partition
-from streambackup.realtime.place import Place
 from streambackup.realtime.takeover import last_record
 from streambackup.runtime.disk import Disk
 from streambackup.testing.memory_bus import MemoryRecord
@@ -213,19 +212,18 @@ class StoreBuilder:
         return PartitionOwner(path, self._disk, IDENTITY, epoch, Cover(end=position))
 
     def journal(self, owner: PartitionOwner, batch: Sequence[MemoryRecord]) -> None:
-        place = Place(owner.path.partition, PARTITIONS, GENERATION)
-        joined = coalesce(batch, place=place, moment_ms=IDENTITY.moment_ms)
-        assert joined.taken == len(batch)
         last = last_record(batch[-1])
-        owner.append(FrameKind.RECORDS, encode_payload(joined.records), batch[-1].offset + 1, last)
+        payload = encode_payload(Records.of(batch))
+        owner.append(FrameKind.RECORDS, payload, batch[-1].offset + 1, last)
 
     def file(self, owner: PartitionOwner) -> None:
         owner.seal()
         last = owner.last
         mark = FiledMark(owner.position, last.crc, last.published_ms, TIME_MS + 60_000)
         path = owner.path
+        where = Place(path.partition, PARTITIONS, GENERATION)
         request = FilingRequest(
-            self._root, GENERATION, path.topic, path.partition, *owner.epoch, mark
+            self._root, path.topic, where, *owner.epoch, IDENTITY.moment_ms, mark
         )
         filed = file_partition(request, self._disk)
         write_account_infos(self._root, filed.described, self._disk)

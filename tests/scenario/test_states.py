@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from streambackup.domain.instant import format_instant
 from tests.support.backup import Backup
+from tests.support.running import Running
 
 pytestmark = pytest.mark.scenario
 
@@ -144,6 +146,18 @@ def test_attributes_that_no_restore_needs_make_no_state(backup: Backup) -> None:
     assert message["state"] == {"folder": "in"}
 
 
+def counted(running: Running) -> dict[str, float] | None:
+    """What the worker counted, when it has filed all that it read."""
+    found = re.findall(
+        r"^streambackup_(records|entries|coalesced_transactions)_total(?:{.*actions.*})? (\S+)$",
+        running.get("/metrics").decode(),
+        re.MULTILINE,
+    )
+    counts = {name: float(value) for name, value in found}
+    filed = counts["entries"] + counts["coalesced_transactions"]
+    return counts if counts.get("records") == filed else None
+
+
 @pytest.mark.row("M2")
 def test_coalescing_writes_less_and_leaves_the_same_last_states(tmp_path: Path) -> None:
     """Against a store that keeps every change, and by the worker's own counters."""
@@ -155,12 +169,7 @@ def test_coalescing_writes_less_and_leaves_the_same_last_states(tmp_path: Path) 
         with store.service() as running:
             store.publish(lines(), files=FILES)
             running.wait_until_caught_up()
-            found = re.findall(
-                r"^streambackup_(entries|coalesced_transactions)_total (\S+)$",
-                running.get("/metrics").decode(),
-                re.MULTILINE,
-            )
-            written[moment_ms] = {name: float(value) for name, value in found}
+            written[moment_ms] = running.wait_until(partial(counted, running), "all was filed")
     assert [written[m]["coalesced_transactions"] for m in (0, MOMENT_MS)] == [0, 9]
     assert written[MOMENT_MS]["entries"] == written[0]["entries"] - 9
     kept, coalesced = (stores[moment_ms].reader().history(ANN) for moment_ms in stores)

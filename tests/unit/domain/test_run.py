@@ -14,7 +14,7 @@ from streambackup.domain.moment import AHEAD_MAX_MS, clamp
 from streambackup.domain.run import change_falls, continues, same_moment
 from streambackup.events.mailbox import MailboxEvent
 from streambackup.journal.line import Line, entry_of
-from streambackup.testing.epochs import elements_of, segment
+from streambackup.testing.epochs import batches, coalesced
 from streambackup.testing.events import TIME_MS, PartitionLog, delete, id_of, put
 
 
@@ -73,7 +73,7 @@ def one_of_each() -> list[MailboxEvent]:
 
 @given(st.lists(st.sampled_from(one_of_each()), min_size=2, max_size=6))
 def test_batches_join_what_the_fold_would(events: list[MailboxEvent]) -> None:
-    """Rows of one batch are the runs of its raw neighbours, and no two rows of an item join."""
+    """Lines of one batch are the runs of its raw neighbours, and no two of an item's lines join."""
     log = PartitionLog()
     for event in events:
         log.add(event, published_ms=TIME_MS)
@@ -95,5 +95,7 @@ def test_batches_join_what_the_fold_would(events: list[MailboxEvent]) -> None:
 
 
 def lines(log: PartitionLog, cuts: range = range(0)) -> list[Line]:
-    found = elements_of([segment(log.records, set(cuts))])
+    found = (
+        element for batch in batches(log.records, set(cuts)) for element in coalesced(batch, 100)
+    )
     return [element for element in found if isinstance(element, Line)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from streambackup.domain.finding import Finding, FindingClass
-from streambackup.domain.fold import fold
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
 from streambackup.journal.cover import Cover, cover_of
 from streambackup.journal.frame import FILE_MAGIC
@@ -13,14 +12,13 @@ from streambackup.journal.line import Line, clusters_and_holes
 from streambackup.journal.segment import EpochName, PartitionPath, SegmentName
 from streambackup.journal.union import OpenedSegment, clusters, needed
 from streambackup.testing.epochs import (
+    coalesced,
     elements_of,
     epoch_name,
     gap_segment,
     segment,
-    stream_of,
 )
 from streambackup.testing.events import (
-    ACCOUNT,
     GENERATION,
     MOMENT_MS,
     TIME_MS,
@@ -54,25 +52,16 @@ def test_epochs_that_overlap_give_each_offset_once() -> None:
     assert told(written(0, 4, 1, 2), written(3, 8, 2, 5)) == [[n] for n in range(8)]
 
 
-def test_a_line_loses_what_another_epoch_had() -> None:
-    one, other = written(0, 3, 1, log=RUN), written(1, 6, 2, 4, log=RUN)
+def test_a_line_loses_what_another_filing_had() -> None:
+    """The entry with its last record is the next of its item, so the fold joins the run again."""
+    (line,) = coalesced(RUN.records, MOMENT_MS)
+    assert isinstance(line, Line)
+    rest, same = line.without({0, 1, 7}), line.without({9})
 
-    assert told(one, other) == [[0, 1, 2], [3], [4, 5]]
-
-
-def test_a_line_may_lose_its_own_record_and_keep_the_others() -> None:
-    """The entry with that record is the next of its item, so the fold joins the run again."""
-    segments = written(0, 5, 1, log=junk_at(0)), written(3, 8, 2, log=RUN)
-    lines = [line for line in elements_of(segments) if isinstance(line, Line)]
-    history = fold(ACCOUNT, stream_of(segments), moment_ms=MOMENT_MS)
-
-    assert [(line.offsets(), line.offset) for line in lines] == [
-        ([1, 2], None),
-        ([3, 4, 5, 6, 7], 7),
-    ]
-    (state,) = history.items["m"].states
-    assert state.state == {"n": 8}
-    assert [id.sequence for id in state.transactions] == [2, 3, 4, 5, 6, 7, 8]
+    assert rest is not None
+    assert (rest.offsets(), rest.offset) == ([2, 3, 4, 5, 6], None)
+    assert same is line
+    assert line.without(set(range(8))) is None
 
 
 def test_frames_below_the_floor_are_left_out() -> None:
@@ -99,23 +88,19 @@ def test_a_gap_shows_only_where_nobody_has_the_record() -> None:
     assert told(gap, gap_segment(2, 7, epoch=epoch_name(4)), floor=3) == ["gap 3-7", "gap 3-7"]
 
 
-def junk_at(offset: int) -> PartitionLog:
-    """The run's records, one of them unreadable for whoever journalled them."""
+def test_what_is_no_event_is_a_quarantine_in_its_place() -> None:
     log = PartitionLog()
     for record in RUN.records:
-        value = b"\xc1" if record.offset == offset else record.value
+        value = b"\xc1" if record.offset == 2 else record.value
         log.add_raw(record.key, value, record.timestamp)
-    return log
 
-
-def test_a_record_wins_over_a_quarantine_whoever_comes_first() -> None:
-    """Two releases at once: what the older set aside, the newer understood."""
-    older, newer = junk_at(2), RUN
-    for first, second in ((1, 2), (2, 1)):
-        assert told(written(0, 5, first, log=older), written(0, 5, second, log=newer)) == [
-            [0, 1, 2, 3, 4]
-        ]
-    assert told(written(0, 5, 1, log=older)) == [[0, 1, 3, 4], "quarantine 2-3"]
+    assert told(written(0, 3, 1, log=log), written(2, 5, 2, log=log)) == [
+        [0],
+        [1],
+        "quarantine 2-3",
+        [3],
+        [4],
+    ]
 
 
 def test_the_cover_ends_where_frames_are_missing() -> None:

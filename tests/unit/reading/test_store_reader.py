@@ -21,7 +21,7 @@ from streambackup.journal.frame import (
     FrameKind,
     encode_frame,
 )
-from streambackup.journal.payload import Records, Row, encode_payload
+from streambackup.journal.payload import Records, encode_payload
 from streambackup.metadata.account_log import account_directory, log_files
 from streambackup.reading.fingerprint import fingerprint, first_difference
 from streambackup.realtime.retiring import Retiring
@@ -179,8 +179,8 @@ def test_a_damaged_frame_puts_its_partitions_accounts_in_doubt(
 
 def test_a_record_that_holds_frames_adds_nothing_where_it_is_damaged(tmp_path: Path) -> None:
     """Its sender knew the format; the length of the frame around it is what is damaged."""
-    rows = [Row(1, TIME_MS, encode_event(put("evil", 1)))]
-    payload = encode_payload(Records(rows, []))
+    value = encode_event(put("evil", 1))
+    payload = encode_payload(Records([1], [TIME_MS], [ACCOUNT.encode()], [value]))
     evil = encode_frame(FrameKind.RECORDS, "f" * 16, 1, 2, NO_RECORD, payload)
     log = PartitionLog()
     log.add(put("m", 1))

@@ -23,9 +23,9 @@ from streambackup.events.codec import encode_event
 from streambackup.journal.cover import Cover
 from streambackup.journal.owner import PartitionOwner, StoreIdentity
 from streambackup.journal.payload import GivenUp
+from streambackup.journal.place import Place
 from streambackup.journal.segment import PartitionPath
 from streambackup.realtime.blob_partition import BlobPartition
-from streambackup.realtime.place import Place
 from streambackup.realtime.takeover import last_record
 from streambackup.runtime.disk import Disk
 from streambackup.testing.events import GENERATION

@@ -5,11 +5,16 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from streambackup.domain.entry import ItemType
+from streambackup.domain.partition_event import PartitionEvent
 from streambackup.domain.transaction import Position
-from streambackup.events.mailbox import MailboxEvent, MarkerKind
+from streambackup.events.mailbox import MailboxEvent, MarkerKind, Put
 from streambackup.journal.content_checksum import content_checksum
-from streambackup.realtime.coalesce import Coalesced, coalesce
-from streambackup.realtime.place import Place
+from streambackup.journal.line import Line
+from streambackup.journal.payload import Records
+from streambackup.journal.place import Place
+from streambackup.realtime.coalesce import coalesce
+from streambackup.testing.epochs import PLACE, coalesced
 from streambackup.testing.events import (
     GENERATION,
     MOMENT_MS,
@@ -28,43 +33,44 @@ OTHER = "00000000000000bb"
 STRAY = "00000000000000cc"
 
 
-def batch(*events: MailboxEvent, place: Place | None = None) -> Coalesced:
-    place = place or Place(0, 1, GENERATION)
-    return coalesce(PartitionLog(events).records, place=place, moment_ms=MOMENT_MS)
+def batch(log: PartitionLog, *, derived: bool = False) -> list[Line | PartitionEvent]:
+    where = Place(0, 1, GENERATION, derived=derived)
+    return coalesced(log.records, MOMENT_MS, where)
 
 
-def rows(*events: MailboxEvent) -> list[list[int]]:
-    """The offsets of each row."""
-    return [
-        [*(member.offset for member in row.earlier), row.offset]
-        for row in batch(*events).records.rows
-    ]
+def lines(*events: MailboxEvent) -> list[Line]:
+    return [element for element in batch(PartitionLog(events)) if isinstance(element, Line)]
+
+
+def offsets(*events: MailboxEvent) -> list[list[int]]:
+    """The offsets of each line."""
+    return [line.offsets() for line in lines(*events)]
 
 
 def flags(number: int, *, account: str = "anna", time_ms: int = 0, item: str = "m") -> MailboxEvent:
     return put(item, number, account=account, time_ms=TIME_MS + time_ms, flags=number)
 
 
-@pytest.mark.row("M2", part="journalled")
-@pytest.mark.row("F009", part="journalled")
-def test_ten_changes_in_a_moment_are_one_row_with_the_last_value() -> None:
-    """Over several moments there is one row each."""
-    (row,) = batch(*(flags(n) for n in range(1, 11))).records.rows
-    state = msgspec.msgpack.decode(row.value)["state"]
-    apart = rows(*(flags(n, time_ms=60 * n) for n in range(1, 11)))
+@pytest.mark.row("M2", part="filed")
+@pytest.mark.row("F009", part="filed")
+def test_ten_changes_in_a_moment_are_one_line_with_the_last_value() -> None:
+    """Over several moments there is one line each."""
+    (line,) = lines(*(flags(n) for n in range(1, 11)))
+    apart = offsets(*(flags(n, time_ms=60 * n) for n in range(1, 11)))
 
-    assert state == {"flags": 10}
-    assert [member.id for member in row.earlier] == [id_of(n) for n in range(1, 10)]
+    assert isinstance(line.event, Put)
+    assert line.event.state == {"flags": 10}
+    assert [member.id for member in line.earlier] == [id_of(n) for n in range(1, 10)]
     assert apart == [[0], [1, 2], [3], [4, 5], [6, 7], [8], [9]]
 
 
-def test_a_row_stands_where_its_run_began() -> None:
-    assert rows(flags(1), flags(2, item="n"), flags(3), flags(4, item="n")) == [[0, 2], [1, 3]]
+def test_a_line_stands_where_its_run_began() -> None:
+    assert offsets(flags(1), flags(2, item="n"), flags(3), flags(4, item="n")) == [[0, 2], [1, 3]]
 
 
 def test_a_member_keeps_what_the_fold_needs() -> None:
     first = put("m", 1, time_ms=TIME_MS + 7, change=4, flags=1)
-    ((member,),) = [row.earlier for row in batch(first, put("m", 2, change=4)).records.rows]
+    ((member,),) = [line.earlier for line in lines(first, put("m", 2, change=4))]
 
     assert (member.id, member.time_ms, member.change) == (id_of(1), TIME_MS + 7, 4)
     assert (member.offset, member.published_ms) == (0, TIME_MS + 7)
@@ -90,36 +96,28 @@ def test_what_ends_which_runs(
     """A delete ends its item's; all that concerns many, or depends on any, all of the account."""
     runs = (flags(1), flags(2, item="x"), flags(1, account="bert"))
     goes_on = (flags(3), flags(4, item="x"), flags(2, account="bert"))
-    joined = [row for row in rows(*runs, between, *goes_on) if len(row) > 1]
+    joined = [line for line in offsets(*runs, between, *goes_on) if len(line) > 1]
 
-    assert [row in joined for row in ([0, 4], [1, 5], [2, 6])] == [
+    assert [line in joined for line in ([0, 4], [1, 5], [2, 6])] == [
         not of_item,
         not of_account,
         not of_others,
     ]
 
 
-def test_it_stops_ahead_of_another_generation() -> None:
-    found = batch(
-        flags(1),
-        msgspec.structs.replace(flags(2), generation=GENERATION),
-        msgspec.structs.replace(flags(3), generation=OTHER),
-        flags(4),
-    )
-
-    assert (found.taken, found.foreign) == (2, OTHER)
-    assert len(found.records.rows) == 1
-
-
-def test_a_stray_is_set_aside_and_a_life_without_a_name_takes_any() -> None:
+def test_a_record_of_another_generation_is_set_aside_but_in_a_life_without_a_name() -> None:
+    """Its owner stops ahead of what may begin another life, so it was sent there by mistake."""
     stray = msgspec.structs.replace(flags(2), generation=STRAY)
-    aside = batch(flags(1), stray, flags(3), place=Place(0, 1, GENERATION, frozenset({STRAY})))
-    taken = batch(flags(1), stray, flags(3), place=Place(0, 1))
+    log = PartitionLog([flags(1), stray, flags(3)])
+    line, aside = batch(log)
+    (taken,) = batch(log, derived=True)
 
-    assert (aside.taken, aside.foreign) == (3, None)
-    assert [record.offset for record in aside.records.quarantined] == [1]
-    assert len(aside.records.rows) == 1
-    assert (taken.taken, taken.records.quarantined) == (3, [])
+    assert isinstance(line, Line)
+    assert line.offsets() == [0, 2]
+    assert isinstance(aside, PartitionEvent)
+    assert aside.reason == f"it was meant for generation {STRAY}, this is {GENERATION}"
+    assert isinstance(taken, Line)
+    assert taken.offsets() == [0, 1, 2]
 
 
 def test_json_and_messagepack_are_the_same_transaction() -> None:
@@ -127,15 +125,12 @@ def test_json_and_messagepack_are_the_same_transaction() -> None:
     event = put("m", 1, flags=["seen"], size=1.5, folder="f", nested={"a": [None, True]})
     log.add(event, json=True)
     log.add(event)
-    first, second = coalesce(
-        log.records, place=Place(0, 1, GENERATION), moment_ms=MOMENT_MS
-    ).records.rows
+    first, second = batch(log)
 
-    assert first.value[:1] == b"{"
-    assert second.value[:1] != b"{"
-    assert content_checksum(event) == content_checksum(
-        msgspec.json.decode(first.value, type=type(event))
-    )
+    assert isinstance(first, Line)
+    assert isinstance(second, Line)
+    assert first.event == second.event == event
+    assert content_checksum(first.event) == content_checksum(event)
 
 
 def test_the_checksum_covers_what_is_said_and_not_its_place() -> None:
@@ -171,22 +166,26 @@ def test_times_far_ahead_count_as_the_publish_time() -> None:
     for number, time_ms in enumerate((ahead, ahead + 5_000, 0), 1):
         log.add(flags(number, time_ms=time_ms), published_ms=TIME_MS)
     log.add(flags(4, time_ms=ahead), published_ms=TIME_MS + 1_000)
-    found = coalesce(log.records, place=Place(0, 1, GENERATION), moment_ms=MOMENT_MS)
 
-    assert [len(row.earlier) for row in found.records.rows] == [2, 0]
+    assert [len(line.offsets()) for line in batch(log) if isinstance(line, Line)] == [3, 1]
 
 
 def test_an_empty_batch_is_nothing() -> None:
-    found = batch()
-
-    assert (found.taken, found.records.rows, found.foreign) == (0, [], None)
+    assert batch(PartitionLog()) == []
 
 
-def test_the_last_transactions_time_is_told_joined_or_not() -> None:
-    log = PartitionLog()
-    for number in (1, 2):
-        log.add(flags(number), published_ms=TIME_MS + number)
-    log.add_raw(None, b"", TIME_MS + 99)
-    found = coalesce(log.records, place=Place(0, 1, GENERATION), moment_ms=MOMENT_MS)
+@pytest.mark.parametrize(
+    "event",
+    [
+        put("anna", 1, type=ItemType.ACCOUNT),
+        delete("anna", 1),
+        account_delete(1),
+        put("anna", 1, type=ItemType.ACCOUNT, after="never-seen"),
+    ],
+)
+def test_whose_own_item_changed_is_told(event: MailboxEvent) -> None:
+    """From its states ``account_info`` is made."""
+    log = PartitionLog([event, flags(2, account="bert"), delete("m", 3, account="bert")])
+    found = coalesce(Records.of(log.records), where=PLACE, moment_ms=MOMENT_MS)
 
-    assert found.last_transaction_ms == TIME_MS + 2
+    assert found.described == {"anna"}

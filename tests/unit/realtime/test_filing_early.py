@@ -41,6 +41,9 @@ LIFE = Life(
 )
 
 
+FILED = Filed(1, 1, 0, 0, 1, ())
+
+
 class Rig:
     """A worker with a turn at each of a few partitions, and a filer that takes what it is given."""
 
@@ -71,63 +74,63 @@ class Rig:
         self.asked.append(request)
         self.filings.append(asyncio.get_running_loop().create_future())
         if self.is_quick:
-            self.filings[-1].set_result(Filed(1, 1, 1, ()))
+            self.filings[-1].set_result(FILED)
         return self.filings[-1]
 
     async def journal(self, sizes: list[int]) -> None:
         """Give each partition one transaction of about so many bytes, none where it is 0."""
         for turn, size in zip(self.turns, sizes, strict=True):
             if size:
-                record = PartitionLog([put("1", 1, subject="x" * size)]).records[0]
-                self.worker.take([(turn, [record])])
+                log = PartitionLog([put("1", 1, subject="x" * size)] * (turn.owner.position + 1))
+                self.worker.take([(turn, log.records[-1:])])
         await self.worker.tick(self.turns)
 
     def partitions_asked(self) -> list[int]:
-        return [request.partition for request in self.asked]
+        return [request.where.partition for request in self.asked]
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
-    return Rig(tmp_path, 4)
+    return Rig(tmp_path, FILINGS_AHEAD + 2)
 
 
 async def test_an_idle_filer_gets_the_biggest_segments_first(rig: Rig) -> None:
-    await rig.journal([WORTH_FILING, 3 * WORTH_FILING, 0, 2 * WORTH_FILING])
+    await rig.journal([WORTH_FILING * size for size in (1, 5, 0, 4, 3, 2)])
 
-    assert rig.partitions_asked() == [1, 3]
-    assert [turn.owner.segment_bytes > 0 for turn in rig.turns] == [True, False, False, False]
+    assert rig.partitions_asked() == [1, 3, 4, 5]
+    assert rig.turns[0].owner.segment_bytes > 0
 
 
 async def test_a_filer_that_has_enough_to_do_gets_no_more(rig: Rig) -> None:
-    await rig.journal([WORTH_FILING] * 4)
+    await rig.journal([WORTH_FILING] * 6)
     await rig.worker.tick(rig.turns)
 
     assert len(rig.asked) == FILINGS_AHEAD
 
-    rig.filings[0].set_result(Filed(1, 1, 1, ()))
+    rig.filings[0].set_result(FILED)
     await rig.worker.tick(rig.turns)
 
     assert len(rig.asked) == FILINGS_AHEAD + 1
 
 
 async def test_a_little_waits_until_its_segment_is_full_or_old(rig: Rig) -> None:
-    await rig.journal([WORTH_FILING // 2] * 4)
+    await rig.journal([WORTH_FILING // 2] * 6)
 
     assert rig.asked == []
 
 
 async def test_a_full_segment_is_filed_however_much_there_is_to_do(rig: Rig) -> None:
-    await rig.journal([SEGMENT_BYTES] * 4)
+    await rig.journal([SEGMENT_BYTES] * 6)
 
-    assert rig.partitions_asked() == [0, 1, 2, 3]
+    assert rig.partitions_asked() == [0, 1, 2, 3, 4, 5]
 
 
 async def test_a_filing_that_failed_keeps_no_other_partition_from_its_own(rig: Rig) -> None:
     """At the end, when nobody comes back to them."""
-    await rig.journal([3 * WORTH_FILING, 2 * WORTH_FILING, 1_000, 1_000])
+    await rig.journal([3 * WORTH_FILING, 2 * WORTH_FILING, 1_000, 1_000, 0, 0])
     died = StoreError("the filing process died")
     rig.filings[0].set_exception(died)
-    rig.filings[1].set_result(Filed(1, 1, 1, ()))
+    rig.filings[1].set_result(FILED)
     rig.is_quick = True
 
     with pytest.raises(StoreError) as caught:
@@ -141,7 +144,7 @@ async def test_an_epoch_whose_filing_failed_does_not_file_at_its_end(rig: Rig) -
     """What a sync failed for is still read, with its line end, and is gone after a power cut: the
     next line would be glued to it.
     """
-    await rig.journal([3 * WORTH_FILING, 0, 0, 0])
+    await rig.journal([3 * WORTH_FILING, 0, 0, 0, 0, 0])
     rig.filings[0].set_exception(StoreError("input/output error"))
     with pytest.raises(StoreError):
         await rig.worker.tick(rig.turns)
@@ -153,8 +156,8 @@ async def test_an_epoch_whose_filing_failed_does_not_file_at_its_end(rig: Rig) -
 @pytest.mark.parametrize("drained", [False, True])
 async def test_an_epoch_whose_filing_found_no_space_files_no_more(rig: Rig, drained: bool) -> None:
     """Its logs may end in half a line; behind that the check would find a damaged one."""
-    await rig.journal([3 * WORTH_FILING, 0, 0, 0])
-    await rig.journal([2 * WORTH_FILING, 0, 0, 0])
+    await rig.journal([3 * WORTH_FILING, 0, 0, 0, 0, 0])
+    await rig.journal([2 * WORTH_FILING, 0, 0, 0, 0, 0])
     rig.filings[0].set_exception(NoSpaceError("no space left"))
     if drained:
         await rig.worker.ended(rig.turns, drained=True)

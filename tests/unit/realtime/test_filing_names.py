@@ -9,13 +9,12 @@ from streambackup.journal.cover import Cover
 from streambackup.journal.frame import FrameKind, LastRecord
 from streambackup.journal.mark import FiledMark
 from streambackup.journal.owner import PartitionOwner, StoreIdentity
-from streambackup.journal.payload import encode_payload
+from streambackup.journal.payload import Records, encode_payload
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import ACCOUNT_FILE, account_directory, list_accounts
-from streambackup.realtime.coalesce import coalesce
 from streambackup.realtime.filing import FilingRequest, file_partition
-from streambackup.realtime.place import Place
 from streambackup.runtime.disk import Disk
+from streambackup.testing.epochs import PLACE
 from streambackup.testing.events import GENERATION, MOMENT_MS, PartitionLog, delete
 
 LONG = "ä" * 200
@@ -29,12 +28,11 @@ def file_one(root: Path, epoch: int) -> None:
     disk = Disk()
     owner = PartitionOwner(path, disk, IDENTITY, epoch, Cover(end=epoch - 1))
     records = [PartitionLog([delete("1", epoch, account=LONG)]).records[0]]
-    batch = coalesce(records, place=Place(0, 1, GENERATION), moment_ms=MOMENT_MS)
     last = LastRecord(crc32c(b""), 0)
-    owner.append(FrameKind.RECORDS, encode_payload(batch.records), epoch, last)
+    owner.append(FrameKind.RECORDS, encode_payload(Records.of(records)), epoch, last)
     owner.seal()
     mark = FiledMark(epoch, last.crc, 0, 0)
-    request = FilingRequest(root, GENERATION, TOPIC, 0, *owner.epoch, mark)
+    request = FilingRequest(root, TOPIC, PLACE, *owner.epoch, MOMENT_MS, mark)
     file_partition(request, disk)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from streambackup.bus.port import Record, partition_of
+from streambackup.errors import StoreError
 from streambackup.realtime.account_worker import AccountWorker, SegmentSettings
 from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.runtime.metrics import Metrics
@@ -135,3 +136,28 @@ async def test_a_partition_taken_away_while_its_turn_begins_has_none(tmp_path: P
     assert handler.happened.count(("ended", 0)) == 1
     assert ("taken", 0) not in handler.happened
     assert service.path(0).segments() == []
+
+
+async def test_a_filing_under_way_does_not_hold_up_a_revocation(tmp_path: Path) -> None:
+    """How it ends is no longer this worker's affair: the next owner files the same."""
+    service = await hurried_service(tmp_path)
+    service.revoke_limit_s = 3_600
+    service.files = False
+    handler, stop = Gated(service), asyncio.Event()
+    handler.may_take.set()
+    worker = service.worker(handler)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.run(stop))
+        await until(lambda: {("taken", 0), ("taken", 1)} <= set(handler.happened))
+        service.clock.advance(ms=SegmentSettings().segment_age_ms)
+        await until(lambda: len(service._held) == 2)
+        await worker.revoked([service.partition(0), service.partition(1)])
+        for filing in service._held:
+            filing.set_exception(StoreError("the filing process died"))
+        stop.set()
+
+    assert handler.happened[-2:] == [("ended", 1), ("ended", 0)]
+    service.files = True
+    assert await service.work() is None
+    assert [len(service.path(number).segments()) for number in range(2)] == [1, 1]
+    assert len(service.reader().history(ZERO).items["m"].states) == 1

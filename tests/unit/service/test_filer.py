@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -16,9 +17,10 @@ from streambackup.domain.entry import ItemType
 from streambackup.errors import StoreError
 from streambackup.events.mailbox import MailboxEvent
 from streambackup.journal.mark import FiledMark
+from streambackup.journal.place import Place
 from streambackup.realtime.filing import FilingRequest, file_partition
 from streambackup.runtime.disk import Disk
-from streambackup.service.filer import file_and_describe, filing_process
+from streambackup.service.filer import file_and_describe, filing_processes
 from streambackup.testing.events import (
     ACCOUNT,
     TIME_MS,
@@ -33,10 +35,10 @@ LATER_MS = TIME_MS + 60_000
 
 KILLED_AT_WORK = """
 import os, signal
-from streambackup.service.filer import filing_process
+from streambackup.service.filer import filing_processes
 
 if __name__ == "__main__":
-    with filing_process():
+    with filing_processes():
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -44,14 +46,15 @@ FIRST_OF_ITS_NAMESPACE = """
 import asyncio, os, sys
 from pathlib import Path
 from streambackup.journal.mark import FiledMark
+from streambackup.journal.place import Place
 from streambackup.realtime.filing import FilingRequest
-from streambackup.service.filer import filing_process
+from streambackup.service.filer import filing_processes
 
 async def main():
-    with filing_process() as file:
+    with filing_processes() as file:
         root = Path(sys.argv[1])
         mark = FiledMark(1, 0, 0, 0)
-        await file(FilingRequest(root, "g", "mailbox.transactions", 0, 1, "w", mark))
+        await file(FilingRequest(root, "mailbox.transactions", Place(0, 1, "g"), 1, "w", 0, mark))
 
 if __name__ == "__main__":
     assert os.getpid() == 1
@@ -65,12 +68,13 @@ NEW_NAMESPACE = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--k
 
 
 def request(root: Path) -> FilingRequest:
-    return FilingRequest(root, "g", "mailbox.transactions", 0, 1, "w", FiledMark(1, 0, 0, 0))
+    where = Place(0, 1, "g")
+    return FilingRequest(root, "mailbox.transactions", where, 1, "w", 0, FiledMark(1, 0, 0, 0))
 
 
 async def test_what_keeps_it_from_filing_is_raised_where_it_was_asked_for(tmp_path: Path) -> None:
     (tmp_path / "journal").touch()
-    with filing_process() as file:
+    with filing_processes() as file:
         for _ in range(2):
             with pytest.raises((StoreError, OSError)) as caught:
                 await file(request(tmp_path))
@@ -78,11 +82,25 @@ async def test_what_keeps_it_from_filing_is_raised_where_it_was_asked_for(tmp_pa
 
 
 async def test_a_filer_that_was_killed_is_one_clear_error(tmp_path: Path) -> None:
-    with filing_process() as file:
-        (child,) = multiprocessing.active_children()
-        os.kill(child.pid or 0, signal.SIGKILL)
+    with filing_processes() as file:
+        for child in multiprocessing.active_children():
+            os.kill(child.pid or 0, signal.SIGKILL)
         with pytest.raises(StoreError, match="the filing process died"):
             await file(request(tmp_path))
+
+
+async def test_requests_are_shared_by_the_processes(tmp_path: Path) -> None:
+    """None waits for one that takes long while another is idle."""
+    (tmp_path / "journal").touch()
+    with filing_processes(2) as file:
+        stopped, _ = multiprocessing.active_children()
+        os.kill(stopped.pid or 0, signal.SIGSTOP)
+        both = [file(request(tmp_path)) for _ in range(2)]
+        done, waiting = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        assert (len(done), len(waiting)) == (1, 1)
+        os.kill(stopped.pid or 0, signal.SIGCONT)
+        found = await asyncio.gather(*both, return_exceptions=True)
+    assert [isinstance(error, StoreError | OSError) for error in found] == [True, True]
 
 
 def test_a_service_that_was_killed_leaves_no_process_and_no_warning(tmp_path: Path) -> None:
@@ -111,9 +129,9 @@ def test_a_service_that_is_the_first_process_of_a_container_files(tmp_path: Path
 async def test_leaving_does_not_wait_for_ever_for_a_filing_that_does_not_end(
     tmp_path: Path,
 ) -> None:
-    with filing_process() as file:
-        (child,) = multiprocessing.active_children()
-        os.kill(child.pid or 0, signal.SIGSTOP)
+    with filing_processes() as file:
+        for child in multiprocessing.active_children():
+            os.kill(child.pid or 0, signal.SIGSTOP)
         waiting = file(request(tmp_path))
     assert multiprocessing.active_children() == []
     with pytest.raises(StoreError, match="the filing process died"):
