@@ -301,6 +301,7 @@ class LossyDisk(Disk):
             inode = os.fstat(file.descriptor).st_ino
             lost = self._lost.get(inode, [])
             self._lost[inode] = [(first, min(end, length)) for first, end in lost if first < length]
+            self._lengths[inode] = min(self._lengths.get(inode, 0), length)
 
 
 class LossyFile(AppendFile):
