@@ -6,6 +6,7 @@ Blocking; called from one thread at a time.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import msgspec
 
@@ -27,13 +28,19 @@ class StoreIdentity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartitionOwner:
-    """One epoch of one partition. Opens no file before the first append."""
+    """One epoch of one partition, named by *draw*. Opens no file before the first append."""
 
     def __init__(
-        self, path: PartitionPath, disk: Disk, identity: StoreIdentity, epoch: int, cover: Cover
+        self,
+        path: PartitionPath,
+        disk: Disk,
+        identity: StoreIdentity,
+        epoch: int,
+        cover: Cover,
+        draw: Callable[[int], EpochName] = EpochName.draw,
     ) -> None:
         self.path = path
-        self.epoch = EpochName.draw(epoch)
+        self.epoch = draw(epoch)
         self.position = cover.end
         self.last = cover.last
         opened = EpochOpened(

@@ -53,6 +53,10 @@ class _Open:
         self.filed_to = filed_to
         self.began_ms: int | None = None
         self.filing: tuple[asyncio.Future[Filed], FiledMark] | None = None
+        self.may_file = True
+        """False once a filing failed: its logs may end in half a line, or in one that no disk has,
+        behind which only another epoch, in logs of its own, may write.
+        """
         self.retiring = Retiring(turn.owner.path, disk, turn.owner.epoch)
         self.retired_ms = 0
 
@@ -151,7 +155,9 @@ class AccountWorker:
         open_ones = [
             state
             for state in states
-            if state.filing is None and state.turn.owner.segment_bytes >= worth_it
+            if state.filing is None
+            and state.may_file
+            and state.turn.owner.segment_bytes >= worth_it
         ]
         open_ones.sort(key=lambda state: state.turn.owner.segment_bytes, reverse=True)
         for state in open_ones[: max(0, FILINGS_AHEAD - under_way)]:
@@ -190,7 +196,11 @@ class AccountWorker:
         if state.filing is not None:
             filing, mark = state.filing
             state.filing = None
-            filed = await filing
+            try:
+                filed = await filing
+            except StoreError:
+                state.may_file = False
+                raise
             state.filed_to = mark.filed_to
             self._metrics.segments_filed.inc()
             self._metrics.entries.inc(filed.lines)
@@ -212,7 +222,8 @@ class AccountWorker:
 
     async def _file_rest(self, state: _Open) -> StoreError | None:
         error = await self._let_filing_end(state)
-        if error is None and state.filed_to < state.turn.owner.position:
+        unfiled = state.filed_to < state.turn.owner.position
+        if error is None and state.may_file and unfiled:
             self._seal_and_file(state)
         state.turn.owner.seal()
         return error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from streambackup.journal.frame import LastRecord
 from streambackup.journal.life import Life, read_lives, write_life
 from streambackup.journal.owner import PartitionOwner, StoreIdentity, inherit
 from streambackup.journal.payload import record_crc
-from streambackup.journal.segment import PartitionPath
+from streambackup.journal.segment import EpochName, PartitionPath
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 
@@ -80,16 +81,24 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Takeover:
-    """Takes over partitions of one topic for one kind of worker."""
+    """Takes over partitions of one topic for one kind of worker, in epochs named by *draw*."""
 
     def __init__(
-        self, *, root: Path, bus: Bus, disk: Disk, clock: Clock, identity: StoreIdentity
+        self,
+        *,
+        root: Path,
+        bus: Bus,
+        disk: Disk,
+        clock: Clock,
+        identity: StoreIdentity,
+        draw: Callable[[int], EpochName] = EpochName.draw,
     ) -> None:
         self._root = root
         self._bus = bus
         self._disk = disk
         self._clock = clock
         self._identity = identity
+        self._draw = draw
 
     async def take(
         self,
@@ -124,7 +133,7 @@ class Takeover:
         if start.verdict is Verdict.NEW_LIFE:
             log.warning("topic_made_anew", topic=tp.topic, reason=start.reason)
             return await self.take(tp, topic, await self._enter_new_life(tp, topic, life, bounds))
-        owner = PartitionOwner(path, self._disk, self._identity, epoch, cover)
+        owner = PartitionOwner(path, self._disk, self._identity, epoch, cover, self._draw)
         if start.verdict is Verdict.GAP:
             await asyncio.to_thread(self._note_gap, owner, start.position, start.reason)
         elif start.verdict is Verdict.UNVERIFIED:
@@ -173,7 +182,7 @@ class Takeover:
         path = self._path(tp, topic, earlier[-1])
         cover, epoch, _ = inherit(path, self._disk)
         if cover.last.crc is not None:  # Else a gap is its end already, or it was never read.
-            owner = PartitionOwner(path, self._disk, self._identity, epoch, cover)
+            owner = PartitionOwner(path, self._disk, self._identity, epoch, cover, self._draw)
             self._note_gap(owner, cover.end + 1, "the topic was made anew")
             owner.seal()
 

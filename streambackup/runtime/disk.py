@@ -137,8 +137,7 @@ class Disk:
 
     def replace(self, path: Path, data: bytes) -> None:
         """Give *path* new contents, all or none of them after a crash; durable on return."""
-        # On a shared mount a process of another node may have our number, and write the same file.
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+        temporary = path.with_name(f".{path.name}.{self._draw()}.tmp")
         file = self.create(temporary)
         try:
             file.write(data)
@@ -150,6 +149,12 @@ class Disk:
             file.close()
         self.rename(temporary, path)
         self.sync_directory(path.parent)
+
+    def _draw(self) -> str:
+        """What tells a temporary name from all others: on a shared mount a process of another node
+        may have our number, and write the same file.
+        """
+        return secrets.token_hex(8)
 
     def rename(self, source: Path, target: Path) -> None:
         """Durable after ``sync_directory`` of the parents."""
@@ -196,7 +201,8 @@ class Disk:
         for path in files:
             self.sync_file(path)
         # Of directories too that someone else made and may not have lived to sync.
-        for directory in {parent for path in files for parent in directories_between(path, root)}:
+        parents = (parent for path in files for parent in directories_between(path, root))
+        for directory in dict.fromkeys(parents):
             self.sync_directory(directory)
 
     def _sync_file_system(self, root: Path) -> bool:

@@ -116,7 +116,12 @@ class LossyDisk(Disk):
             survivors = {**self._names, **self._unwatched()}
             for change in self._surviving(chance):
                 _apply(change, survivors)
-            tails = {inode: self._tail(inode, chance) for inode in sorted(set(survivors.values()))}
+            tails: dict[int, bytes] = {}
+            for _, inode in sorted(
+                survivors.items()
+            ):  # Not by inode: those differ from run to run.
+                if inode not in tails:
+                    tails[inode] = self._tail(inode, chance)
             shutil.rmtree(self.root)
             self.root.mkdir()
             for path, inode in sorted(survivors.items()):
@@ -296,6 +301,7 @@ class LossyDisk(Disk):
             inode = os.fstat(file.descriptor).st_ino
             lost = self._lost.get(inode, [])
             self._lost[inode] = [(first, min(end, length)) for first, end in lost if first < length]
+            self._lengths[inode] = min(self._lengths.get(inode, 0), length)
 
 
 class LossyFile(AppendFile):

@@ -1,7 +1,8 @@
 """A bus in memory: the same contract, nothing durable, and hooks for what a real bus does rarely.
 
 It waits for nothing but ``asyncio.Event``, so it runs under virtual time. Several consumers may
-read as the same group: a worker that a test has "killed" never closes its own.
+read as the same group, each all partitions: a worker that a test has "killed" never closes its own.
+Groups that share the partitions out are ``group_bus``'s.
 """
 
 from __future__ import annotations
@@ -80,13 +81,19 @@ class MemoryBus:
     function that returns small numbers to break batches anywhere.
     """
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, broker: MemoryBus | None = None) -> None:
+        """Of topics of its own, or of the *broker*'s."""
         self.split: Callable[[], int] | None = None
-        self._clock = clock
-        self._specs: dict[str, TopicSpec] = {}
-        self._partitions: dict[TopicPartition, _Partition] = {}
-        self._acknowledged: dict[str, dict[TopicPartition, int]] = {}
-        self._consumers: set[LocalConsumer] = set()
+        self.clock = clock
+        self._specs: dict[str, TopicSpec] = {} if broker is None else broker._specs
+        self._partitions: dict[TopicPartition, _Partition] = (
+            {} if broker is None else broker._partitions
+        )
+        self._acknowledged: dict[str, dict[TopicPartition, int]] = (
+            {} if broker is None else broker._acknowledged
+        )
+        # In the order in which they came: that of a set would differ from run to run.
+        self._consumers: dict[LocalConsumer, None] = {} if broker is None else broker._consumers
         self._closed = False
 
     # The hooks.
@@ -114,20 +121,17 @@ class MemoryBus:
     async def consumer(
         self, topics: Collection[str], *, group: str, ownership: Ownership
     ) -> LocalConsumer:
-        partitions = co_partitioned({topic: self._spec(topic).partitions for topic in topics})
-        acknowledged = self._acknowledged.setdefault(group, {})
-
         async def note(next_offsets: Mapping[TopicPartition, int]) -> None:
-            acknowledged.update(next_offsets)
+            self.note(group, next_offsets)
 
         consumer = LocalConsumer(
-            partitions=partitions,
+            partitions=self._partitions_of(topics),
             ownership=ownership,
             look=self._look,
             note=note,
-            left=lambda: self._consumers.discard(consumer),
+            left=lambda: self.forget(consumer),
         )
-        self._consumers.add(consumer)
+        self._consumers[consumer] = None
         await consumer.join()
         return consumer
 
@@ -179,13 +183,21 @@ class MemoryBus:
         places = []
         for partition, record in zip(partitions, records, strict=True):
             log = self._partition(TopicPartition(record.topic, partition))
-            offset = log.append(record.key, record.value, self._clock.now_ms())
+            offset = log.append(record.key, record.value, self.clock.now_ms())
             if self._specs[record.topic].compacted:
                 log.compact()
             places.append(Placed(partition, offset))
         for consumer in self._consumers:
             consumer.news.set()
         return places
+
+    def forget(self, consumer: LocalConsumer) -> None:
+        """It reads no more."""
+        self._consumers.pop(consumer, None)
+
+    def note(self, group: str, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """*group* acknowledges."""
+        self._acknowledged.setdefault(group, {}).update(next_offsets)
 
     async def _look(self, wanted: Mapping[TopicPartition, int], records_max: int) -> Found:
         await asyncio.sleep(0)  # a real bus lets others run
@@ -201,6 +213,9 @@ class MemoryBus:
             records[tp] = found
             records_max -= len(found)
         return Found(records, lost)
+
+    def _partitions_of(self, topics: Collection[str]) -> list[TopicPartition]:
+        return co_partitioned({topic: self._spec(topic).partitions for topic in topics})
 
     def _spec(self, topic: str) -> TopicSpec:
         if self._closed:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from streambackup.coherency.check import check_store
 from streambackup.domain.entry import Entry
 from streambackup.domain.finding import Finding
 from streambackup.errors import NoSpaceError
@@ -16,7 +18,7 @@ from streambackup.reading.store_reader import StoreReader
 from streambackup.realtime.filing import file_partition
 from streambackup.realtime.retiring import Retiring
 from streambackup.testing.events import ACCOUNT, TIME_MS, PartitionLog, put
-from streambackup.testing.lossy_disk import LossyDisk, PowerCutError
+from streambackup.testing.lossy_disk import LossyDisk, LossyFile, PowerCutError
 from streambackup.testing.partition_store import PartitionStore
 
 STEPS_OF_AN_APPEND = 12
@@ -151,3 +153,70 @@ def test_a_mark_says_how_far_it_was_filed(tmp_path: Path, log: PartitionLog) -> 
 
     assert store.filed_to == 2
     assert offsets_read(store.reader()) == [0, 1, 2, 3]
+
+
+def test_a_record_of_a_zombie_counts_though_a_newer_epoch_began_before_it(
+    tmp_path: Path, log: PartitionLog
+) -> None:
+    """1.1: following the newest epochs only, a reader loses what the older one made durable, and
+    acknowledged, after the newer had looked where to begin.
+    """
+    store = PartitionStore(tmp_path / "store")
+    zombie = store.own()
+    store.journal(zombie, log.records[:1])
+    heir = store.own()
+    store.journal(zombie, log.records[:4])
+    assert offsets_read(store.reader()) == [0, 1, 2, 3]
+
+    third = store.own()
+    assert (heir.position, third.position) == (1, 4)
+    store.journal(heir, log.records[:2])
+    assert offsets_read(store.reader()) == [0, 1, 2, 3]
+    store.journal(third, log.records, {5})
+    store.file(heir)
+    assert offsets_read(store.reader()) == [0, 1, 2, 3, 4, 5]
+    store.file(third)
+    assert offsets_read(store.reader()) == [0, 1, 2, 3, 4, 5]
+
+
+class _HeldDisk(LossyDisk):
+    """Calls *between* in the middle of write number *at*."""
+
+    def __init__(self, root: Path, at: int, between: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._at = at
+        self._between = between
+
+    def write_to(self, file: LossyFile, data: bytes, life: int) -> None:
+        if self.writes + 1 != self._at:
+            super().write_to(file, data, life)
+            return
+        super().write_to(file, data[: len(data) // 2], life)
+        self._between()
+        super().write_to(file, data[len(data) // 2 :], life)
+
+
+def test_a_torn_tail_is_left_to_whoever_writes_it(tmp_path: Path, log: PartitionLog) -> None:
+    """1.7: cut by a new owner that saw half of a frame, the frame is damaged when its writer goes
+    on, though it was synced and acknowledged.
+    """
+    PartitionStore(tmp_path / "store")
+    torn = []
+
+    def take_over() -> None:
+        torn.append(store.own())
+
+    disk = _HeldDisk(tmp_path / "store", 3, take_over)
+    store = PartitionStore(tmp_path / "store", disk)
+    owner = store.own()
+    store.journal(owner, log.records[:2])
+    store.journal(owner, log.records[:4])
+    (heir,) = torn
+
+    assert heir.position == 2
+    assert offsets_read(store.reader()) == [0, 1, 2, 3]
+    store.journal(heir, log.records[:3])
+    disk.crash(1)
+    assert offsets_read(store.reader()) == [0, 1, 2, 3]
+    assert check_store(store.root).faults == []
+    assert store.own().position == 4

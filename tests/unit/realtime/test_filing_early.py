@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streambackup.bus.port import TopicPartition
-from streambackup.errors import StoreError
+from streambackup.errors import NoSpaceError, StoreError
 from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.cover import Cover
 from streambackup.journal.life import Life
@@ -81,8 +81,8 @@ class Rig:
         """Give each partition one transaction of about so many bytes, none where it is 0."""
         for turn, size in zip(self.turns, sizes, strict=True):
             if size:
-                record = PartitionLog([put("1", 1, subject="x" * size)]).records[0]
-                self.worker.take([(turn, [record])])
+                log = PartitionLog([put("1", 1, subject="x" * size)] * (turn.owner.position + 1))
+                self.worker.take([(turn, log.records[-1:])])
         await self.worker.tick(self.turns)
 
     def partitions_asked(self) -> list[int]:
@@ -138,3 +138,31 @@ async def test_a_filing_that_failed_keeps_no_other_partition_from_its_own(rig: R
     assert caught.value is died
     assert rig.partitions_asked() == [0, 1, 2, 3]
     assert all(turn.owner.segment_bytes == 0 for turn in rig.turns)
+
+
+async def test_an_epoch_whose_filing_failed_does_not_file_at_its_end(rig: Rig) -> None:
+    """What a sync failed for is still read, with its line end, and is gone after a power cut: the
+    next line would be glued to it.
+    """
+    await rig.journal([3 * WORTH_FILING, 0, 0, 0, 0, 0])
+    rig.filings[0].set_exception(StoreError("input/output error"))
+    with pytest.raises(StoreError):
+        await rig.worker.tick(rig.turns)
+    await rig.worker.ended(rig.turns, drained=True)
+
+    assert rig.partitions_asked() == [0]
+
+
+@pytest.mark.parametrize("drained", [False, True])
+async def test_an_epoch_whose_filing_found_no_space_files_no_more(rig: Rig, drained: bool) -> None:
+    """Its logs may end in half a line; behind that the check would find a damaged one."""
+    await rig.journal([3 * WORTH_FILING, 0, 0, 0, 0, 0])
+    await rig.journal([2 * WORTH_FILING, 0, 0, 0, 0, 0])
+    rig.filings[0].set_exception(NoSpaceError("no space left"))
+    if drained:
+        await rig.worker.ended(rig.turns, drained=True)
+    else:
+        (outcome,) = await rig.worker.tick(rig.turns)
+        assert outcome.full is not None
+
+    assert rig.partitions_asked() == [0]
