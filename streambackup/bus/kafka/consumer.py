@@ -61,7 +61,7 @@ class KafkaConsumer(ConsumerRebalanceListener):
         ``fetch`` raises.
         """
         self._client.subscribe(sorted({tp.topic for tp in self._all}), listener=self)
-        with kafka_errors("joining the group"):
+        with kafka_errors("joining the group", needs="Read"):
             async with asyncio.timeout(join_limit_s(settings)):
                 await start_client(self._client, settings)
                 await self._rebalanced.wait()
