@@ -29,7 +29,7 @@ from streambackup.metadata.account_log import (
 from streambackup.realtime.coalesce import coalesce
 from streambackup.runtime.disk import Disk
 
-GATHER_BYTES = 8 * 1024 * 1024
+GATHER_BYTES = 2 * 1024 * 1024
 """Of the journal, before an account's lines are appended: few writes, little memory."""
 
 Describe = Callable[[tuple[str, ...]], None]
