@@ -137,7 +137,7 @@ def lines_of(
     With *account*, only what concerns it. Records win over gaps.
     """
     elements = _elements(records_in(cluster, floor), where, account)
-    gaps = gap_events(cluster, where.partition, floor)
+    gaps = sorted(gap_events(cluster, where.partition, floor), key=place)
     return heapq.merge(elements, gaps, key=place) if gaps else elements
 
 
@@ -195,12 +195,12 @@ def _elements(
 
 
 def _may_concern(account: str, key: bytes | None, value: bytes | None) -> bool:
-    """Whether a record has to be decoded for *account*: its key names that, or it may
-    be everybody's marker.
+    """Whether a record has to be decoded for *account*: its key names that, or it may be
+    everybody's marker, a word that JSON may spell in many ways.
     """
     if key is not None and key.decode("utf-8", "replace") == account:
         return True
-    return value is not None and b"marker" in value
+    return value is not None and (b"marker" in value or value[:1] == b"{")
 
 
 def place(element: Line | PartitionEvent) -> int:

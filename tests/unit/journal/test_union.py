@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from streambackup.domain.finding import Finding, FindingClass
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
+from streambackup.events.mailbox import MarkerKind
 from streambackup.journal.cover import Cover, cover_of
 from streambackup.journal.frame import FILE_MAGIC
-from streambackup.journal.line import Line, clusters_and_holes
+from streambackup.journal.line import Line, clusters_and_holes, lines_of, place
 from streambackup.journal.segment import EpochName, PartitionPath, SegmentName
 from streambackup.journal.union import OpenedSegment, clusters, needed
 from streambackup.testing.epochs import (
+    PLACE,
     coalesced,
     elements_of,
     epoch_name,
@@ -19,6 +23,7 @@ from streambackup.testing.epochs import (
     segment,
 )
 from streambackup.testing.events import (
+    ACCOUNT,
     GENERATION,
     MOMENT_MS,
     TIME_MS,
@@ -86,6 +91,13 @@ def test_a_gap_shows_only_where_nobody_has_the_record() -> None:
     assert told(gap, written(0, 8, 1)) == [[n] for n in range(8)]
     assert told(gap, written(3, 4, 1)) == ["gap 2-3", [3], "gap 4-7"]
     assert told(gap, gap_segment(2, 7, epoch=epoch_name(4)), floor=3) == ["gap 3-7", "gap 3-7"]
+    assert told(gap, gap_segment(3, 8, epoch=epoch_name(4)), written(4, 5, 1)) == [
+        "gap 2-4",
+        "gap 3-4",
+        [4],
+        "gap 5-7",
+        "gap 5-8",
+    ]
 
 
 def test_what_is_no_event_is_a_quarantine_in_its_place() -> None:
@@ -167,3 +179,15 @@ def test_a_marker_of_the_partition_is_an_event_and_one_of_an_account_a_line() ->
     assert isinstance(event, PartitionEvent)
     assert event.kind is PartitionEventKind.MARKER
     assert isinstance(line, Line)
+
+
+def test_whoever_asks_for_one_account_meets_every_marker_of_the_partition() -> None:
+    """However JSON spells it: to the account's filed lines it belongs as well."""
+    log = PartitionLog([put("m", 1)])
+    switch = msgspec.json.encode(marker(MarkerKind.SWITCH, account=None))
+    log.add_raw(None, switch.replace(b"marker", b"\\u006darker"))
+    log.add(put("m", 2, account="other"))
+    ((cluster,),) = [list(clusters([segment(log.records)], 0, []))]
+    asked = [place(element) for element in lines_of(cluster, PLACE, 0, account=ACCOUNT)]
+
+    assert asked == [0, 1]
