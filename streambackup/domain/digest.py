@@ -7,8 +7,7 @@ import hashlib
 import re
 
 DIGEST_PATTERN = r"^[A-Za-z0-9+,]{43}=$"
-match_digest = re.compile(DIGEST_PATTERN).fullmatch
-"""None for what is no digest: ``is_digest`` without the call, where every event is looked at."""
+_valid = re.compile(DIGEST_PATTERN).fullmatch
 
 
 def digest_name(sha256: bytes) -> str:
@@ -22,4 +21,4 @@ def digest_of(content: bytes | memoryview) -> str:
 
 
 def is_digest(text: str) -> bool:
-    return match_digest(text) is not None
+    return _valid(text) is not None

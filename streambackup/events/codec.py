@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from streambackup.domain.digest import DIGEST_PATTERN, is_digest, match_digest
+from streambackup.domain.digest import DIGEST_PATTERN, is_digest
 from streambackup.domain.entry import ItemType
 from streambackup.domain.item import STATE_TYPES
 from streambackup.domain.transaction import (
@@ -38,12 +38,11 @@ _TOO_DEEP = re.compile(rf"got `(object|array)` - at `\$\.state(\[[^]]*\]){{{STAT
 
 _JSON_OBJECT = b"{"
 _MSGPACK_MAPS = {bytes([code]) for code in (*range(0x80, 0x90), 0xDE, 0xDF)}
-FLOAT64, FLOAT32 = 0xCB, 0xCA
+_FLOAT64, _FLOAT32 = 0xCB, 0xCA
 """MessagePack's codes for floats: only an event with such a byte can hold NaN or infinity."""
 
 
-from_messagepack = msgspec.msgpack.Decoder(MailboxEvent).decode
-"""An event of which no more than the types of its fields was checked."""
+_mailbox_from_msgpack = msgspec.msgpack.Decoder(MailboxEvent).decode
 _mailbox_from_json = msgspec.json.Decoder(MailboxEvent).decode
 _blob_from_msgpack = msgspec.msgpack.Decoder(BlobEvent).decode
 _blob_from_json = msgspec.json.Decoder(BlobEvent).decode
@@ -86,28 +85,16 @@ def decode_mailbox_event(value: bytes | None) -> MailboxEvent:
     Raises:
         InvalidEventError: with the reason that goes into the quarantine.
     """
-    if value is None or len(value) > EVENT_BYTES_MAX:
-        raise _out_of_bounds(value)
+    value = _bounded(value)
     json = value[:1] == _JSON_OBJECT
     try:
-        event: MailboxEvent = _mailbox_from_json(value) if json else from_messagepack(value)
-        # Most are put by the same few sources with a digest: spelled out, calls being dear here.
-        if type(event) is Put and event.content is None and event.after is None:
-            _check_names(event.generation, event.source, event.incarnation)
-            digest = event.digest
-            if digest is not None and match_digest(digest) is None:
-                raise _not_a_digest(digest)
-        else:
-            _check_mailbox_event(event)
-        if may_hold_floats(value):
+        event: MailboxEvent = _mailbox_from_json(value) if json else _mailbox_from_msgpack(value)
+        _check_mailbox_event(event)
+        if _FLOAT64 in value or _FLOAT32 in value:
             _refuse_non_finite(getattr(event, "state", None))
     except UNDECODABLE as error:
         raise InvalidEventError(_one_line(_reason(value, json, error))) from error
     return event
-
-
-def may_hold_floats(value: bytes) -> bool:
-    return FLOAT64 in value or FLOAT32 in value
 
 
 def encoded_stamp(generation: str) -> bytes:
@@ -134,7 +121,7 @@ def decode_kept_event(value: bytes) -> MailboxEvent:
     """
     json = value[:1] == _JSON_OBJECT
     try:
-        event: MailboxEvent = _mailbox_from_json(value) if json else from_messagepack(value)
+        event: MailboxEvent = _mailbox_from_json(value) if json else _mailbox_from_msgpack(value)
     except UNDECODABLE as error:
         raise newer_release(f"an event ({error})") from error
     return event
@@ -142,8 +129,7 @@ def decode_kept_event(value: bytes) -> MailboxEvent:
 
 def decode_blob_event(value: bytes | None) -> BlobEvent:
     """The event in a record of ``mailbox.blobs``. Raises InvalidEventError."""
-    if value is None or len(value) > EVENT_BYTES_MAX:
-        raise _out_of_bounds(value)
+    value = _bounded(value)
     json = value[:1] == _JSON_OBJECT
     try:
         event: BlobEvent = _blob_from_json(value) if json else _blob_from_msgpack(value)
@@ -153,10 +139,12 @@ def decode_blob_event(value: bytes | None) -> BlobEvent:
     return event
 
 
-def _out_of_bounds(value: bytes | None) -> InvalidEventError:
+def _bounded(value: bytes | None) -> bytes:
     if value is None:
-        return InvalidEventError("the record has no value")
-    return InvalidEventError(f"the record has {len(value)} bytes, more than {EVENT_BYTES_MAX}")
+        raise InvalidEventError("the record has no value")
+    if len(value) > EVENT_BYTES_MAX:
+        raise InvalidEventError(f"the record has {len(value)} bytes, more than {EVENT_BYTES_MAX}")
+    return value
 
 
 def _reason(value: bytes, json: bool, error: Exception) -> str:

@@ -30,10 +30,9 @@ _HASHED = re.compile(r"^~[0-9a-f]{64}$")
 _LOG = re.compile(r"^(\d{10})-([0-9a-f]{16})\.jsonl$")
 _CHECK = re.compile(rb'^,"crc":"([0-9a-f]{8})"\}$')
 _L = TypeVar("_L", Line, PartitionEvent)
-CHECK = b',"crc":"%08x"}\n'
 _CHECK_BYTES = len(b',"crc":"00000000"}')
 
-encode_body = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder().encode
 _decode_line = msgspec.json.Decoder(Line).decode
 _decode_event = msgspec.json.Decoder(PartitionEvent).decode
 
@@ -121,8 +120,8 @@ def log_files(directory: Path) -> list[tuple[EpochName, Path]]:
 
 def encode_line(line: Line | PartitionEvent) -> bytes:
     """One checked line, with its newline."""
-    body = encode_body(line)
-    return body[:-1] + CHECK % crc32c(body)
+    body = _encode(line)
+    return body[:-1] + b',"crc":"%08x"}\n' % crc32c(body)
 
 
 class Unreadable(NamedTuple):

@@ -7,30 +7,24 @@ apart.
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import msgspec
 
-from streambackup.domain.crc import crc32c
-from streambackup.domain.digest import match_digest
 from streambackup.domain.entry import ItemType, Member
 from streambackup.domain.moment import clamp
 from streambackup.domain.partition_event import PartitionEvent
 from streambackup.domain.run import change_falls
 from streambackup.domain.transaction import TransactionId
 from streambackup.errors import InvalidEventError
-from streambackup.events.codec import (
-    FLOAT32,
-    FLOAT64,
-    UNDECODABLE,
-    decode_kept_event,
-    from_messagepack,
-)
-from streambackup.events.mailbox import EVENT_BYTES_MAX, AccountDelete, Delete, MailboxEvent, Put
+from streambackup.events.codec import decode_kept_event
+from streambackup.events.mailbox import AccountDelete, Delete, MailboxEvent, Put
 from streambackup.journal.admission import Admission
 from streambackup.journal.content_checksum import content_checksum
 from streambackup.journal.line import Line, marker_event
-from streambackup.journal.payload import Records, Row
+from streambackup.journal.payload import Records
 from streambackup.journal.place import Place
-from streambackup.metadata.account_log import CHECK, encode_body, encode_line
+from streambackup.metadata.account_log import encode_line
 
 
 class Coalesced(msgspec.Struct, frozen=True):
@@ -64,15 +58,13 @@ class _Run:
 
 
 class _Account:
-    """What a key stands for: an account, who was last admitted to write to it, which records of the
-    batch are its own, and which put each of its items last, if a run may go on there.
+    """Which records of the batch are an account's, and which put each of its items last, if a run
+    may go on there.
     """
 
-    __slots__ = ("name", "puts", "records", "writer")
+    __slots__ = ("puts", "records")
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.writer: tuple[str | None, ...] = ()
+    def __init__(self) -> None:
         self.records: list[int] = []
         self.puts: dict[str, int] = {}
 
@@ -87,110 +79,55 @@ class _Batch:
 
     def __init__(self, records: Records, where: Place, moment_ms: int) -> None:
         self._records = records
-        self._admission = Admission(where)
         self._where = where
         self._moment_ms = moment_ms
         self._lines: list[bytes] = []  # of each record; empty where it has none of its own
         self._moments: list[int] = []
-        self._accounts: dict[bytes | None, _Account] = {}
+        self._accounts = defaultdict[str, _Account](_Account)
         self._runs: dict[int, _Run] = {}  # by their last
         self._events: list[PartitionEvent] = []
         self._described: set[str] = set()
         self._joined = 0
 
     def read(self) -> None:
-        """Read all records.
-
-        Most are put by whoever wrote to their account before, so that little has to be looked at.
-        This is most of what a service does: what it could call is spelled out here.
-        """
+        admission, accounts = Admission(self._where), self._accounts
         generation, partition = self._where.generation, self._where.partition
-        moment_ms, accounts, look_closely = self._moment_ms, self._accounts, self._look_closely
-        lines, moments = self._lines, self._moments
-        for at, row in enumerate(self._records.rows()):
-            offset, published_ms, key, value = row
-            account = accounts.get(key)
-            if account is None or value is None or len(value) > EVENT_BYTES_MAX:
-                look_closely(at, row)
-                continue
+        event_of = admission.event_of
+        for at, (offset, published_ms, key, value) in enumerate(self._records.rows()):
             try:
-                event = from_messagepack(value)
-            except UNDECODABLE:
-                look_closely(at, row)
+                event = event_of(key, value)
+            except InvalidEventError as error:
+                aside = admission.set_aside(offset, published_ms, key, value, str(error))
+                self._add_event(aside)
                 continue
-            usual = False
-            if type(event) is Put:
-                writer = (event.generation, event.account, event.source, event.incarnation)
-                usual = (
-                    writer == account.writer
-                    and event.after is None
-                    and (event.digest is None or match_digest(event.digest) is not None)
-                    and (event.content is None or event.content.generation == generation)
-                )
-            elif type(event) is Delete:
-                writer = (event.generation, event.account, event.source, event.incarnation)
-                usual = writer == account.writer and event.after is None
-            if not usual or FLOAT64 in value or FLOAT32 in value:
-                look_closely(at, row)
-                continue
-            account.records.append(at)
-            body = encode_body(Line(generation, partition, offset, published_ms, event))
-            lines.append(body[:-1] + CHECK % crc32c(body))
-            if type(event) is Put:
-                moment = clamp(event.time_ms, published_ms) // moment_ms if moment_ms else at
-                moments.append(moment)
-                item = event.item
-                before = account.puts.get(item)
-                account.puts[item] = at
-                if before is not None and moments[before] == moment:
-                    self._join(before, at, event)
-                if event.type is ItemType.ACCOUNT:
-                    self._described.add(account.name)
+            line = Line(generation, partition, offset, published_ms, event)
+            name = event.account
+            if name is None:
+                self._end_all_runs(line)
             else:
-                moments.append(0)
-                self._end_runs(event, account)
+                self._add(at, line, accounts[name])
 
-    def _look_closely(self, at: int, row: Row) -> None:
-        """Read one record that may be anything."""
-        offset, published_ms, key, value = row
-        try:
-            event = self._admission.event_of(key, value)
-        except InvalidEventError as error:
-            aside = self._admission.set_aside(offset, published_ms, key, value, str(error))
-            self._add_event(aside)
-            return
-        where = self._where
-        line = Line(where.generation, where.partition, offset, published_ms, event)
-        name = event.account
-        if name is None:
-            self._end_all_runs(line)
-            return
-        account = self._accounts.get(key)
-        if account is None:
-            account = self._accounts[key] = _Account(name)
+    def _add(self, at: int, line: Line, account: _Account) -> None:
+        """Take in a record of an account, and let a plain put go on with the run that its item is
+        in.
+        """
         account.records.append(at)
         self._lines.append(encode_line(line))
-        if type(event) is Put and event.after is None:
-            account.writer = (where.generation, name, event.source, event.incarnation)
-            self._put(at, event, account)
-        else:
-            self._moments.append(0)
+        event, moments, moment_ms = line.event, self._moments, self._moment_ms
+        if type(event) is not Put or event.after is not None:
+            moments.append(0)
             self._end_runs(event, account)
-
-    def _put(self, at: int, event: Put, account: _Account) -> None:
-        """Take note of a plain put, and let it go on with the run that its item is in."""
-        moments, moment_ms, item = self._moments, self._moment_ms, event.item
+            return
         # Where nothing is coalesced, each has a moment of its own.
-        moment = at
-        if moment_ms:
-            moment = clamp(event.time_ms, self._records.published_ms[at]) // moment_ms
+        moment = clamp(event.time_ms, line.published_ms) // moment_ms if moment_ms else at
         moments.append(moment)
+        item = event.item
         before = account.puts.get(item)
         account.puts[item] = at
         if before is not None and moments[before] == moment:
             self._join(before, at, event)
         if event.type is ItemType.ACCOUNT:
-            self._described.add(account.name)
+            self._described.add(event.account)
 
     def _add_event(self, event: PartitionEvent) -> None:
         self._events.append(event)
@@ -240,7 +177,8 @@ class _Batch:
         else:
             account.puts.clear()
         if _describes(event):
-            self._described.add(account.name)
+            assert event.account is not None
+            self._described.add(event.account)
 
     def coalesced(self) -> Coalesced:
         """What was read; a run stands where its first record did."""
@@ -256,8 +194,8 @@ class _Batch:
             )
             lines[run.first] = encode_line(line)
         by_account = {
-            account.name: [lines[at] for at in account.records if lines[at]]
-            for account in self._accounts.values()
+            name: [lines[at] for at in account.records if lines[at]]
+            for name, account in self._accounts.items()
         }
         return Coalesced(by_account, self._events, self._joined, self._described)
 
