@@ -36,7 +36,7 @@ class Record(Protocol):
     def timestamp(self) -> int: ...
 
 
-Records = Mapping[TopicPartition, Sequence[Record]]
+Fetched = Mapping[TopicPartition, Sequence[Record]]
 
 
 class Outgoing(NamedTuple):
@@ -151,7 +151,7 @@ class Consumer(Protocol):
     The group may take any of them away at any moment; what is said of one that is gone is ignored.
     """
 
-    async def fetch(self, *, records_max: int, wait_ms: int) -> Records:
+    async def fetch(self, *, records_max: int, wait_ms: int) -> Fetched:
         """The next records of owned, unpaused partitions, in offset order; empty when none came
         within *wait_ms*.
 

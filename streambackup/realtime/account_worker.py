@@ -1,7 +1,7 @@
 """The account worker: transactions from the bus into the journal, and from there into account logs.
 
 Records are journalled as they come, with one append and one sync per partition and batch, and
-acknowledged; decoded and coalesced are they when they are filed. The position is inside the append;
+acknowledged; they are decoded and coalesced when they are filed. The position is inside the append;
 what the bus is told only feeds lag displays.
 """
 
@@ -32,7 +32,7 @@ from streambackup.runtime.metrics import Metrics
 log = structlog.get_logger()
 
 Filer = Callable[[FilingRequest], "asyncio.Future[Filed]"]
-"""Starts ``file_partition`` where it does not hold up the journal, one request at a time."""
+"""Starts ``file_partition`` where it does not hold up the journal."""
 
 RETIRE_EVERY_MS = 60_000
 FILINGS_AHEAD = 4

@@ -201,9 +201,8 @@ class StreamWorker:
     ) -> Mapping[TopicPartition, int]:
         positions = {}
         waiting = {tp: Wait(self._life, 0) for tp in partitions if tp.topic == self._topic}
-        self._waiting.update(
-            waiting
-        )  # At once: they may be taken away while the lock is waited for.
+        # At once: they may be taken away while the lock is waited for.
+        self._waiting.update(waiting)
         async with self._turning:
             await self._finish_work()  # Its thread looks at the turns there are.
             for tp, wait in waiting.items():

@@ -13,6 +13,7 @@ import itertools
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from streambackup.errors import StoreBusyError
@@ -27,8 +28,7 @@ _EXCLUSIVE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 _SHARED = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
 
 
-@contextlib.contextmanager
-def store_lock(root: Path, *, shared: bool = False) -> Iterator[None]:
+def store_lock(root: Path, *, shared: bool = False) -> AbstractContextManager[None]:
     """Hold the lock of the store at *root* until the end of the body, or of the process: alone, or
     *shared* with others that share it.
 
@@ -36,34 +36,33 @@ def store_lock(root: Path, *, shared: bool = False) -> Iterator[None]:
         StoreBusyError: somebody holds it who does not share it, or somebody at all where it is not
             to be shared.
     """
-    try:
-        descriptor = _lock(root / LOCK_FILE, _SHARED if shared else _EXCLUSIVE)
-    except BlockingIOError as error:
-        raise StoreBusyError(
-            f"another service works on {root}",
-            hint="Stop it, or give this one a store of its own: with the embedded bus a store has "
-            "one service.",
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+    busy = StoreBusyError(
+        f"another service works on {root}",
+        hint="Stop it, or give this one a store of its own: with the embedded bus a store has "
+        "one service.",
+    )
+    return _hold(root / LOCK_FILE, _SHARED if shared else _EXCLUSIVE, busy)
 
 
-@contextlib.contextmanager
-def sources_lock(state: Path) -> Iterator[None]:
+def sources_lock(state: Path) -> AbstractContextManager[None]:
     """Hold what only one process of the node may do: watch its sources.
 
     Raises:
         StoreBusyError: another one does.
     """
+    busy = StoreBusyError(
+        "another service of this node watches its sources",
+        hint="Run this one with --role account --role blob.",
+    )
+    return _hold(state / SOURCES_LOCK_FILE, _EXCLUSIVE, busy)
+
+
+@contextlib.contextmanager
+def _hold(path: Path, kind: bytes, busy: StoreBusyError) -> Iterator[None]:
     try:
-        descriptor = _lock(state / SOURCES_LOCK_FILE, _EXCLUSIVE)
+        descriptor = _lock(path, kind)
     except BlockingIOError as error:
-        raise StoreBusyError(
-            "another service of this node watches its sources",
-            hint="Run this one with --role account --role blob.",
-        ) from error
+        raise busy from error
     try:
         yield
     finally:

@@ -204,3 +204,18 @@ def some_mail(accounts: Sequence[str] = ("anna", "bert")) -> list[MailboxEvent]:
                 )  # fmt: skip
             events.append(delete(f"m{round_ % 2}", first + 4, account=account, time_ms=at + 500))
     return events
+
+
+class ServedWorker(AccountWorker):
+    """A handler with what *service* gives its own, for tests that hold it up at some step."""
+
+    def __init__(self, service: AccountService) -> None:
+        super().__init__(
+            root=service.root,
+            moment_ms=MOMENT_MS,
+            disk=service.disk,
+            clock=service.clock,
+            settings=SegmentSettings(),
+            metrics=Metrics(),
+            filer=service._file_now,
+        )

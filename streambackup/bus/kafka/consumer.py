@@ -19,7 +19,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from streambackup.bus.kafka.connection import REQUEST_LIMIT_S, KafkaSettings, start_client
 from streambackup.bus.kafka.errors import kafka_errors
 from streambackup.bus.kafka.reader import bounds_of, join_limit_s, stop_consumer
-from streambackup.bus.port import Ownership, Record, Records, TopicPartition
+from streambackup.bus.port import Fetched, Ownership, Record, TopicPartition
 from streambackup.errors import PositionLostError
 
 SILENCE_S = 10.0  # aiokafka does not tell that the brokers are away: after this long we ask
@@ -109,7 +109,7 @@ class KafkaConsumer(ConsumerRebalanceListener):
         for tp, offset in positions.items():
             self.seek(tp, offset)
 
-    async def fetch(self, *, records_max: int, wait_ms: int) -> Records:
+    async def fetch(self, *, records_max: int, wait_ms: int) -> Fetched:
         deadline_s = asyncio.get_running_loop().time() + wait_ms / 1000
         while True:
             if self._failure is not None:
@@ -124,7 +124,7 @@ class KafkaConsumer(ConsumerRebalanceListener):
             if found or left_s == 0:
                 return found
 
-    async def _look(self, records_max: int, wait_s: float) -> Records:
+    async def _look(self, records_max: int, wait_s: float) -> Fetched:
         found: Any = {}
         with kafka_errors("reading", needs="Read"):
             try:

@@ -8,26 +8,16 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from streambackup.bus.port import Record
-from streambackup.realtime.account_worker import AccountWorker, SegmentSettings
 from streambackup.realtime.stream_worker import Outcome, Turn
-from streambackup.runtime.metrics import Metrics
-from streambackup.testing.events import MOMENT_MS, put
-from tests.support.account_service import AccountService
+from streambackup.testing.events import put
+from tests.support.account_service import AccountService, ServedWorker
 
 
-class SlowWorker(AccountWorker):
+class SlowWorker(ServedWorker):
     """Its thread goes on only when it is let."""
 
     def __init__(self, service: AccountService) -> None:
-        super().__init__(
-            root=service.root,
-            moment_ms=MOMENT_MS,
-            disk=service.disk,
-            clock=service.clock,
-            settings=SegmentSettings(),
-            metrics=Metrics(),
-            filer=service._file_now,
-        )
+        super().__init__(service)
         self._loop = asyncio.get_running_loop()
         self.taking = asyncio.Event()
         self.let_go = threading.Event()

@@ -11,12 +11,10 @@ import pytest
 
 from streambackup.bus.local_consumer import Found
 from streambackup.bus.port import Record, TopicPartition
-from streambackup.realtime.account_worker import AccountWorker, SegmentSettings
 from streambackup.realtime.stream_worker import Outcome, Turn
-from streambackup.runtime.metrics import Metrics
-from streambackup.testing.events import MOMENT_MS, TIME_MS, put
+from streambackup.testing.events import TIME_MS, put
 from streambackup.testing.memory_bus import MemoryBus
-from tests.support.account_service import AccountService
+from tests.support.account_service import AccountService, ServedWorker
 from tests.support.manual_clock import ManualClock
 
 RECORDS = 7
@@ -37,21 +35,13 @@ class LookedAtBus(MemoryBus):
         return await super()._look(wanted, records_max)
 
 
-class GatheringWorker(AccountWorker):
+class GatheringWorker(ServedWorker):
     """Holds its first batch until it is let go, notes how large each one was, makes space when
     there was none, and stops its worker when everything is acknowledged.
     """
 
     def __init__(self, service: AccountService, gather_bytes: int) -> None:
-        super().__init__(
-            root=service.root,
-            moment_ms=MOMENT_MS,
-            disk=service.disk,
-            clock=service.clock,
-            settings=SegmentSettings(),
-            metrics=Metrics(),
-            filer=service._file_now,
-        )
+        super().__init__(service)
         self.gather_bytes = gather_bytes
         self._service = service
         self.stop = asyncio.Event()

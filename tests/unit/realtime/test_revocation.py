@@ -9,11 +9,10 @@ from pathlib import Path
 
 from streambackup.bus.port import Record, partition_of
 from streambackup.errors import StoreError
-from streambackup.realtime.account_worker import AccountWorker, SegmentSettings
+from streambackup.realtime.account_worker import SegmentSettings
 from streambackup.realtime.stream_worker import Outcome, Turn
-from streambackup.runtime.metrics import Metrics
-from streambackup.testing.events import MOMENT_MS, TIME_MS, put
-from tests.support.account_service import GROUP, AccountService
+from streambackup.testing.events import TIME_MS, put
+from tests.support.account_service import GROUP, AccountService, ServedWorker
 
 ZERO, ONE = (
     next(name for name in ("anna", "bert", "carl") if partition_of(name.encode(), 2) == number)
@@ -21,19 +20,11 @@ ZERO, ONE = (
 )
 
 
-class Gated(AccountWorker):
+class Gated(ServedWorker):
     """Its thread goes on only when it is let; says what happened in which partition."""
 
     def __init__(self, service: AccountService) -> None:
-        super().__init__(
-            root=service.root,
-            moment_ms=MOMENT_MS,
-            disk=service.disk,
-            clock=service.clock,
-            settings=SegmentSettings(),
-            metrics=Metrics(),
-            filer=service._file_now,
-        )
+        super().__init__(service)
         self.beginning = threading.Event()
         self.may_begin = threading.Event()
         self.may_begin.set()
