@@ -1,7 +1,7 @@
 """Filing: sealed journal segments become lines in account logs, then a mark says how far.
 
 A pure function of the union: filing again, by the same owner or the next, writes lines that readers
-have already and drop. Runs in processes of their own, because it is more work as journalling.
+have already and drop. Runs in processes of its own, because it is more work than journalling.
 """
 
 from __future__ import annotations
