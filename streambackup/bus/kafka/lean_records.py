@@ -22,9 +22,7 @@ from streambackup.domain.crc import crc32c
 
 ARRIVING_BYTES = 2 * 1024 * 1024
 _LENGTH, _CHECKED_FROM = slice(8, 12), 21
-"""Of a batch in Kafka's format 2: where the length of what follows it is, and what its checksum
-covers.
-"""
+"""Of a batch: where the length of the rest is, and in format 2 where what is checked begins."""
 
 
 class CheckedBatches:
@@ -43,13 +41,13 @@ class CheckedBatches:
 
     def next_batch(self) -> Any:
         batch: Any = self._batches.next_batch()
+        rest = self._data[self._at :]
+        end = _LENGTH.stop + int.from_bytes(rest[_LENGTH])
+        self._at += end
         if batch.magic < 2:
             holds = batch.validate_crc()
         else:
-            rest = self._data[self._at :]
-            end = _LENGTH.stop + int.from_bytes(rest[_LENGTH])
             holds = crc32c(rest[_CHECKED_FROM:end].tobytes()) == batch.crc
-            self._at += end
         if not holds:
             raise CorruptRecordException(f"Invalid CRC of the batch at {batch.base_offset}")
         return batch
