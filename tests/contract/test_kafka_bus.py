@@ -76,14 +76,14 @@ class TestKafkaBus(BusContract, BusGroupContract):
 async def test_what_a_producer_took_back_is_not_handed_out(rig: KafkaRig) -> None:
     """Other programs may publish in Kafka's own transactions, several of which fill one answer."""
     tp = TopicPartition(await rig.topic(partitions=1), 0)
-    producer = AIOKafkaProducer(bootstrap_servers=rig.address, transactional_id=tp.topic)
-    await producer.start()
-    for value in (b"kept 1", b"taken back 1", b"kept 2", b"taken back 2", b"kept 3"):
-        await producer.begin_transaction()
-        await producer.send_and_wait(tp.topic, value, partition=0)
-        kept = value.startswith(b"kept")
-        await (producer.commit_transaction() if kept else producer.abort_transaction())
-    await producer.stop()
+    async with _in_transactions(rig, tp.topic) as producer:
+        for value in (b"kept 1", b"taken back 1", b"kept 2", b"taken back 2", b"kept 3"):
+            await producer.begin_transaction()
+            await producer.send_and_wait(tp.topic, value, partition=0)
+            kept = value.startswith(b"kept")
+            await (producer.commit_transaction() if kept else producer.abort_transaction())
+    async with _in_transactions(rig, tp.topic):
+        pass  # its start waits for the marker that ends the last transaction
     end_offset = (await rig.bus.bounds([tp.topic]))[tp].end
     records = await rig.bus.read(tp, 0, records_max=100)
     from_the_midst = await rig.bus.read(tp, records[0].offset + 1, records_max=1)
@@ -91,3 +91,7 @@ async def test_what_a_producer_took_back_is_not_handed_out(rig: KafkaRig) -> Non
     assert [record.value for record in records] == [b"kept 1", b"kept 2", b"kept 3"]
     assert [record.value for record in from_the_midst] == [b"kept 2"]
     assert end_offset == 10
+
+
+def _in_transactions(rig: KafkaRig, name: str) -> AIOKafkaProducer:
+    return AIOKafkaProducer(bootstrap_servers=rig.address, transactional_id=name)

@@ -46,10 +46,14 @@ T = TypeVar("T")
 
 
 class TopicFacts(NamedTuple):
-    """A topic as the cluster describes it. ``own`` names the settings that it has of its own."""
+    """A topic as the cluster describes it.
+
+    ``led`` says whether each partition had a leader, ``own`` names the settings of its own.
+    """
 
     partitions: int
     replicas: int
+    led: bool
     batch_bytes_max: int
     settings: Mapping[str, str]
     own: frozenset[str]
@@ -90,9 +94,7 @@ class KafkaTopics:
         with kafka_errors("asking for topics"):
             client = await self._started()
             names = [check_name(topic) for topic in topics]
-            listed = await _settled(lambda: _partitions(client, names))
-            settings = await _settings(client, list(listed))
-        return {topic: _facts(partitions, settings[topic]) for topic, partitions in listed.items()}
+            return await _settled(lambda: _described(client, names))
 
     async def create(self, specs: Collection[TopicSpec]) -> list[str]:
         """As ``Bus.create``, except that a new leader may not have begun its work on return."""
@@ -106,8 +108,8 @@ class KafkaTopics:
                 brokers = len((await client.describe_cluster())["brokers"])
                 warnings = few_brokers(brokers)
                 await _create(client, missing, replicated=not warnings)
-            await _settled(lambda: _all_led(client, names))
-        found = await self.describe(names)
+            found = await _settled(lambda: _all_led(client, names))
+        self._known |= found
         for spec in specs:
             partitions = found[spec.name].partitions
             check_partitions(spec.name, found=partitions, wanted=spec.partitions)
@@ -178,6 +180,13 @@ async def _create(
             raise error(message)
 
 
+async def _described(client: AIOKafkaAdminClient, topics: list[str]) -> dict[str, TopicFacts]:
+    """Those of *topics* that exist. Two brokers may answer, of which one does not know them yet."""
+    listed = await _partitions(client, topics)
+    settings = await _settings(client, list(listed))
+    return {topic: _facts(listed[topic], found) for topic, found in settings.items()}
+
+
 async def _partitions(client: AIOKafkaAdminClient, topics: list[str]) -> dict[str, list[Any]]:
     """The partitions of those topics that exist."""
     found = {}
@@ -193,17 +202,19 @@ def _facts(partitions: list[Any], settings: Mapping[str, tuple[str, bool]]) -> T
     return TopicFacts(
         partitions=len(partitions),
         replicas=min(len(partition["replicas"]) for partition in partitions),
+        led=all(partition["leader"] >= 0 for partition in partitions),
         batch_bytes_max=int(settings["max.message.bytes"][0]),
         settings={name: value for name, (value, _) in settings.items()},
         own=frozenset(name for name, (_, own) in settings.items() if own),
     )
 
 
-async def _all_led(client: AIOKafkaAdminClient, topics: list[str]) -> None:
-    found = await _partitions(client, topics)
+async def _all_led(client: AIOKafkaAdminClient, topics: list[str]) -> dict[str, TopicFacts]:
+    found = await _described(client, topics)
     for topic in topics:
-        if any(partition["leader"] < 0 for partition in found.get(topic, [{"leader": -1}])):
+        if topic not in found or not found[topic].led:
             raise LeaderNotAvailableError(topic)
+    return found
 
 
 async def _settings(
@@ -217,6 +228,8 @@ async def _settings(
     answers: list[Any] = await client.describe_configs(resources)
     for answer in answers:
         for code, _, _, topic, entries in answer.resources:
+            if code == UNKNOWN_TOPIC:
+                continue
             _raise_code(code, needs=f"DescribeConfigs of {topic}")
             found[topic] = {e[0]: (e[1] or "", e[3] == SET_ON_TOPIC) for e in entries}
     return found

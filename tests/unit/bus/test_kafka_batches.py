@@ -16,7 +16,7 @@ LIMIT = 2_000
 
 
 def facts(limit: int = LIMIT) -> dict[str, TopicFacts]:
-    return {"t": TopicFacts(3, 1, limit, {}, frozenset())}
+    return {"t": TopicFacts(3, 1, True, limit, {}, frozenset())}
 
 
 records = st.lists(

@@ -22,7 +22,7 @@ def made(
     """The topic as ``topic create`` makes it on three brokers, then changed."""
     own = settings_of(spec, replicated=True)
     settings = {**BROKER, **own, **(changed or {})}
-    return TopicFacts(spec.partitions, replicas, 1_048_588, settings, frozenset(own))
+    return TopicFacts(spec.partitions, replicas, True, 1_048_588, settings, frozenset(own))
 
 
 @pytest.mark.parametrize("spec", [DATA, CONFIG], ids=lambda spec: spec.name)
