@@ -202,6 +202,8 @@ class AccountWorker:
                 state.may_file = False
                 raise
             state.filed_to = mark.filed_to
+            for hole in filed.holes:
+                log.error("gap", partition=str(state.turn.owner.path.directory), reason=hole.reason)
             self._metrics.segments_filed.inc()
             self._metrics.entries.inc(filed.lines)
             self._metrics.coalesced.inc(filed.joined)

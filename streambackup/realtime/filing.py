@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
 from streambackup.journal.line import clusters_and_holes, gap_events, place, records_in
@@ -27,14 +27,14 @@ from streambackup.metadata.account_log import (
     is_hashed,
 )
 from streambackup.realtime.coalesce import coalesce
-from streambackup.runtime.disk import Disk
+from streambackup.runtime.disk import AppendFile, Disk
 
 GATHER_BYTES = 2 * 1024 * 1024
 """Of the journal, before an account's lines are appended: few writes, little memory."""
+OPEN_LOGS_MAX = 512
+"""Account logs that a filing keeps open, for the next lines of the same accounts."""
 
 Describe = Callable[[tuple[str, ...]], None]
-
-log = structlog.get_logger()
 
 
 class FilingRequest(msgspec.Struct, frozen=True):
@@ -63,7 +63,8 @@ class FilingRequest(msgspec.Struct, frozen=True):
 
 class Filed(msgspec.Struct, frozen=True):
     """What was filed, ``joined`` and ``quarantined`` counting records. ``described`` are accounts
-    whose own item changed: their ``account_info`` is stale.
+    whose own item changed: their ``account_info`` is stale. ``holes`` are gaps that nobody had
+    recorded: the partition log has them now.
     """
 
     lines: int
@@ -72,6 +73,7 @@ class Filed(msgspec.Struct, frozen=True):
     quarantined: int
     accounts: int
     described: tuple[str, ...]
+    holes: tuple[PartitionEvent, ...]
 
 
 class _Filing:
@@ -86,14 +88,16 @@ class _Filing:
         self._records: list[Records] = []
         self._gathered_bytes = 0
         self._of_partition: list[PartitionEvent] = []
-        self._files: dict[str, Path] = {}
+        self._paths: dict[str, Path] = {}
+        self._open: dict[str, AppendFile] = {}
         self._written: set[Path] = set()
         self._described: set[str] = set()
+        self._holes: list[PartitionEvent] = []
         self._count = Counter[str]()
 
     def add_hole(self, hole: PartitionEvent) -> None:
         """Take a gap that nobody recorded: from now on the partition log does."""
-        log.error("gap", partition=str(self._request.path.directory), reason=hole.reason)
+        self._holes.append(hole)
         self._of_partition.append(hole)
 
     def add(self, cluster: Sequence[PlacedFrame]) -> None:
@@ -135,28 +139,43 @@ class _Filing:
         if self._of_partition:
             name = f"{self._request.epoch_name}.partition.jsonl"
             partition_log = self._request.path.directory / name
-            lines = b"".join(map(encode_line, self._of_partition))
-            self._disk.append_on_new_line(partition_log, lines)
+            with closing(self._disk.append_lines(partition_log)) as file:
+                file.write(b"".join(map(encode_line, self._of_partition)))
             self._written.add(partition_log)
             self._of_partition.clear()
-        for account, lines_of_account in by_account.items():
-            file = self._files.get(account)
-            if file is None:
-                file = self._files[account] = self._log_file(account)
-            self._disk.append_on_new_line(file, b"".join(lines_of_account))
+        for account, lines in by_account.items():
+            self._log_of(account).write(b"".join(lines))
+
+    def _log_of(self, account: str) -> AppendFile:
+        """The epoch's own log of *account*."""
+        log = self._open.get(account)
+        if log is None:
+            path = self._paths.get(account)
+            if path is None:
+                path = self._paths[account] = self._log_path(account)
+            if len(self._open) == OPEN_LOGS_MAX:
+                self.close()
+            log = self._open[account] = self._disk.append_lines(path)
+        return log
 
     def finish(self) -> Filed:
         """Make all of it durable."""
         self._append()
         self._disk.sync_all(self._request.root, self._written)
         return Filed(
-            accounts=len(self._files),
+            accounts=len(self._paths),
             described=tuple(sorted(self._described)),
+            holes=tuple(self._holes),
             **{name: self._count[name] for name in ("lines", "records", "joined", "quarantined")},
         )
 
-    def _log_file(self, account: str) -> Path:
-        """The epoch's own file of *account*, in a directory that is there."""
+    def close(self) -> None:
+        for log in self._open.values():
+            log.close()
+        self._open.clear()
+
+    def _log_path(self, account: str) -> Path:
+        """Of the log of *account*, in a directory that is there."""
         directory = account_directory(self._request.root, account)
         self._written.update(self._disk.make_directories(directory))
         if is_hashed(directory) and not (directory / ACCOUNT_FILE).exists():
@@ -189,14 +208,14 @@ def file_partition(
         # Whose logs these are can be told from now on, even if the filing never ends.
         write_mark(path, request.epoch_name, before, disk)
     floor = before.filed_to
-    filing = _Filing(request, floor, disk)
     segments = open_segments(path, floor)
     end = request.mark.filed_to
-    for hole, cluster in clusters_and_holes(path, segments, floor, [], end=end):
-        if hole is not None:
-            filing.add_hole(hole)
-        filing.add(cluster)
-    filed = filing.finish()
+    with closing(_Filing(request, floor, disk)) as filing:
+        for hole, cluster in clusters_and_holes(path, segments, floor, [], end=end):
+            if hole is not None:
+                filing.add_hole(hole)
+            filing.add(cluster)
+        filed = filing.finish()
     describe(filed.described)
     mark = msgspec.structs.replace(request.mark, records=before.records + filed.records)
     write_mark(path, request.epoch_name, mark, disk)

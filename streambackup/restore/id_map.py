@@ -86,7 +86,8 @@ class IdMap:
             return
         data = b"".join(msgspec.json.encode(line) + b"\n" for line in added)
         with _id_map_errors(self._path):
-            self._disk.append_on_new_line(self._path, data)
+            with contextlib.closing(self._disk.append_lines(self._path)) as file:
+                file.write(data)
             self._disk.sync_file(self._path)
         self._names.update((line.key, line.name) for line in added)
 

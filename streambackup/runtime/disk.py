@@ -91,21 +91,23 @@ class Disk:
         with storage_errors(path):
             return AppendFile(path, os.open(path, flags, FILE_MODE))
 
-    def append_on_new_line(self, path: Path, data: bytes) -> None:
-        """Append whole lines to *path*, made if absent, behind a line end. Durable after
-        ``sync_all``.
+    def append_lines(self, path: Path) -> AppendFile:
+        """A file to append whole lines to, made if absent. Durable after ``sync_all``.
 
-        A line that an unfinished append left without its end gets one, so that *data* is not glued
-        to it.
+        A line that an unfinished append left without its end gets one, so that the next is not
+        glued to it.
         """
         file = self._open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             with storage_errors(path):
                 size = os.fstat(file.descriptor).st_size
                 torn = size > 0 and os.pread(file.descriptor, 1, size - 1) != b"\n"
-            file.write(b"\n" + data if torn else data)
-        finally:
+            if torn:
+                file.write(b"\n")
+        except BaseException:
             file.close()
+            raise
+        return file
 
     def make_directories(self, path: Path) -> list[Path]:
         """*path* and its parents.

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import multiprocessing
 import os
-import signal
-import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from multiprocessing.connection import Connection
@@ -16,18 +13,14 @@ from multiprocessing.context import SpawnProcess
 from queue import SimpleQueue
 
 from streambackup.errors import StoreError
-from streambackup.reading.account_info import write_account_infos
 from streambackup.realtime.account_worker import Filer
-from streambackup.realtime.filing import Filed, FilingRequest, file_partition
-from streambackup.runtime.disk import Disk
-from streambackup.runtime.memory import settle_for_batches
+from streambackup.realtime.filing import Filed, FilingRequest
+from streambackup.service.filing_process import serve
 
 PROCESSES = min(2, os.cpu_count() or 1)
 """Decoding is most of a service's work; where there is a second core, it is worth two."""
 FINISH_S = 5.0
 """How long a filing may go on when the service ends; killed then, the next service repeats it."""
-
-_SET_PARENT_DEATH_SIGNAL = 1
 
 
 @contextlib.contextmanager
@@ -72,7 +65,7 @@ def _start() -> tuple[SpawnProcess, Connection]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     served = (theirs, os.getpid())
-    process = context.Process(target=_serve, args=served, name="filing", daemon=True)
+    process = context.Process(target=serve, args=served, name="filing", daemon=True)
     process.start()
     theirs.close()
     return process, ours
@@ -91,39 +84,3 @@ def _ask(filer: Connection, request: FilingRequest) -> Filed:
         raise outcome
     assert isinstance(outcome, Filed)
     return outcome
-
-
-def _serve(service: Connection, parent: int) -> None:
-    """Answer every request with what was filed, or the error that kept it from being."""
-    _follow(parent)
-    settle_for_batches()
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        while True:
-            request: FilingRequest = service.recv()
-            outcome: Filed | Exception
-            try:
-                outcome = file_and_describe(request)
-            except Exception as error:
-                error.add_note(traceback.format_exc())
-                outcome = error
-            service.send(outcome)
-
-
-def _follow(parent: int) -> None:
-    """Signals are the parent's affair; without it there is nothing left to do."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
-
-
-def file_and_describe(request: FilingRequest) -> Filed:
-    """File a partition, and derive ``account_info`` of the accounts whose own item changed."""
-    disk = Disk()
-
-    def describe(accounts: tuple[str, ...]) -> None:
-        write_account_infos(request.root, accounts, disk)
-
-    return file_partition(request, disk, describe)

@@ -33,11 +33,9 @@ class DyingDisk(Disk):
         self._pass()
         return DyingFile(super().append(path), self)
 
-    def append_on_new_line(self, path: Path, data: bytes) -> None:
-        if self.count():
-            super().append_on_new_line(path, data[: len(data) // 2])
-            self.die()
-        super().append_on_new_line(path, data)
+    def append_lines(self, path: Path) -> AppendFile:
+        self._pass()
+        return DyingFile(super().append_lines(path), self)
 
     def make_directories(self, path: Path) -> list[Path]:
         self._pass()

@@ -34,7 +34,7 @@ from streambackup.realtime.takeover import Takeover
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
-from streambackup.service.filer import file_and_describe
+from streambackup.service.filing_process import file_and_describe
 from streambackup.service.generations import create_topics, life_of
 
 STORE = "5" * 32

@@ -41,7 +41,7 @@ LIFE = Life(
 )
 
 
-FILED = Filed(1, 1, 0, 0, 1, ())
+FILED = Filed(1, 1, 0, 0, 1, (), ())
 
 
 class Rig:

@@ -20,7 +20,8 @@ from streambackup.journal.mark import FiledMark
 from streambackup.journal.place import Place
 from streambackup.realtime.filing import FilingRequest, file_partition
 from streambackup.runtime.disk import Disk
-from streambackup.service.filer import file_and_describe, filing_processes
+from streambackup.service.filer import filing_processes
+from streambackup.service.filing_process import file_and_describe
 from streambackup.testing.events import (
     ACCOUNT,
     TIME_MS,

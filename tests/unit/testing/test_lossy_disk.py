@@ -117,7 +117,7 @@ def test_sync_all_reaches_directories_that_somebody_else_made(tmp_path: Path, sy
         path = disk.root / "d" / "e" / "a"
         disk.make_directories(path.parent)
         disk.revive()
-        disk.append_on_new_line(path, b"line\n")
+        disk.append_lines(path).write(b"line\n")
         disk.sync_all(disk.root, [path])
         disk.crash(seed)
 
