@@ -6,15 +6,14 @@ that is a function of the records alone, whoever asks gets the same answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from streambackup.bus.port import Record
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
 from streambackup.domain.transaction import Position
 from streambackup.errors import InvalidEventError
 from streambackup.events.codec import decode_mailbox_event, encoded_stamp, stamp_of
 from streambackup.events.mailbox import MailboxEvent
+from streambackup.journal.payload import Records
 from streambackup.journal.place import Place
 
 
@@ -69,15 +68,17 @@ class Foreign(NamedTuple):
     stamped: str
 
 
-def first_foreign(records: Sequence[Record], place: Place) -> Foreign | None:
+def first_foreign(records: Records, place: Place) -> Foreign | None:
     """The first of *records* that is.
 
-    Most bear the stamp of this one, which is looked for in their bytes: only where it is missing is
-    a record decoded. One that bears it elsewhere is taken in, and set aside when it is read.
+    Most bear the stamp of this one, which is looked for in their bytes: of all together, and where
+    there are not as many as records, of each. Only one that it is missing from is decoded. One
+    that bears it elsewhere is taken in, and set aside when it is read.
     """
     stamp = encoded_stamp(place.generation)
-    for at, record in enumerate(records):
-        value = record.value
+    if b"".join(filter(None, records.values)).count(stamp) == len(records.values):
+        return None
+    for at, value in enumerate(records.values):
         if value is None or stamp in value:
             continue
         stamped = stamp_of(value)

@@ -77,6 +77,10 @@ class Records(msgspec.Struct, frozen=True, array_like=True):
                 column.append(part)
         return cls(*columns)
 
+    def ahead_of(self, at: int) -> Records:
+        """The first *at* of them."""
+        return Records(self.offsets[:at], self.published_ms[:at], self.keys[:at], self.values[:at])
+
     def rows(self) -> Iterator[Row]:
         return zip(self.offsets, self.published_ms, self.keys, self.values, strict=True)
 

@@ -108,15 +108,15 @@ class AccountWorker:
         one.
         """
         owner = turn.owner
-        fresh = records
         if records[0].offset < owner.position:
-            fresh = [record for record in records if record.offset >= owner.position]
+            records = [record for record in records if record.offset >= owner.position]
+        fresh = Records.of(records)
         stop = first_foreign(fresh, turn.place(turn.life.partitions))
         if stop is not None:
-            fresh = fresh[: stop.at]
-        if fresh:
-            last = fresh[-1]
-            payload = encode_payload(Records.of(fresh))
+            records, fresh = records[: stop.at], fresh.ahead_of(stop.at)
+        if records:
+            last = records[-1]
+            payload = encode_payload(fresh)
             owner.append(FrameKind.RECORDS, payload, last.offset + 1, last_record(last))
             self._metrics.last_transaction.set(last.timestamp / 1000)
             state = self._open[turn]

@@ -84,7 +84,7 @@ class PartitionStore:
 
     def append(self, owner: PartitionOwner, batch: Sequence[Record]) -> None:
         """Append one batch as a frame."""
-        assert first_foreign(batch, PLACE) is None
+        assert first_foreign(Records.of(batch), PLACE) is None
         last = batch[-1]
         owner.append(
             FrameKind.RECORDS,
