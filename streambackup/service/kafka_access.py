@@ -70,6 +70,8 @@ def _tls(tls: settings.KafkaTlsSettings) -> ssl.SSLContext | None:
             )
         return None
     context = _trusting(tls.ca_file)
+    # Python's default, but for builds that leave it to the distribution's OpenSSL, as Debian's do.
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     context.check_hostname = tls.check_host_name
     if tls.certificate_file is not None:
         password = _secret("bus.kafka.tls.key_password", tls.key_password, tls.key_password_file)
