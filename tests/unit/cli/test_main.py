@@ -134,7 +134,8 @@ def test_interrupted_while_the_program_loads_it_ends_in_one_line(module: str) ->
     """Ctrl-C at the very moment in which *module* is asked for."""
     code = (
         "import os, runpy, signal, sys\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # A shell may have us ignore it.
+        # A shell that put the tests into the background has us ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         f"        if name == {module!r}:\n"
