@@ -186,7 +186,7 @@ class Service:
         return [
             f"the {role} worker has not joined its group"
             for role, worker in self._running.items()
-            if not worker.joined
+            if not worker.member.joined
         ]
 
     async def _run_source(self, source: MaildirSource, stop: asyncio.Event) -> None:
