@@ -47,13 +47,14 @@ class Step(Enum):
 
 
 class Watch(NamedTuple):
-    """What is kept between looks: how long the trouble has lasted, and whether the consumer was
-    rebuilt because of it.
+    """What is kept between looks: how long the trouble has lasted, or none was seen; and whether
+    the consumer was rebuilt, and has not been well for long enough since.
     """
 
     looked_s: float
     pulse: Pulse
     lasts_s: float = 0.0
+    well_s: float = 0.0
     rebuilt: bool = False
 
 
@@ -78,18 +79,18 @@ def judge(watch: Watch, look: Look, limit_s: float) -> tuple[Watch, Step]:
     """What to do, and what to keep for the next look; looks come ``LOOKS`` times in *limit_s*.
 
     A consumer in trouble for *limit_s* is rebuilt, and one that is in trouble again for as long,
-    without a good look between, is beyond that. While the bus does not answer nothing would help.
-    Of the time between two looks no more counts than two of them take: a machine that slept is no
-    consumer that stood still.
+    without having been well for as long between, is beyond that. While the bus does not answer
+    nothing would help. Of the time between two looks no more counts than two of them take: a
+    machine that slept is no consumer that stood still.
     """
-    found = trouble(watch.pulse, look, limit_s)
-    kept = Watch(look.at_s, look.pulse)
-    if found is None:
-        return kept, Step.WAIT
-    kept = kept._replace(rebuilt=watch.rebuilt)
+    passed_s = min(look.at_s - watch.looked_s, 2 * limit_s / LOOKS)
+    kept = Watch(look.at_s, look.pulse, rebuilt=watch.rebuilt)
+    if trouble(watch.pulse, look, limit_s) is None:
+        well_s = watch.well_s + passed_s
+        return kept._replace(well_s=well_s, rebuilt=watch.rebuilt and well_s < limit_s), Step.WAIT
     if not look.answers:
         return kept, Step.WAIT
-    lasts_s = watch.lasts_s + min(look.at_s - watch.looked_s, 2 * limit_s / LOOKS)
+    lasts_s = watch.lasts_s + passed_s
     if lasts_s < limit_s:
         return kept._replace(lasts_s=lasts_s), Step.WAIT
     return kept._replace(rebuilt=True), Step.END if watch.rebuilt else Step.REBUILD

@@ -191,7 +191,7 @@ class StreamWorker:
                 except (TimeoutError, BusError) as error:
                     if self._scope is None or not self._scope.expired():
                         raise
-                    log.warning("consumer_left", topic=self.topic, reason=str(error))
+                    log.warning("joining_again", topic=self.topic, left_with=str(error) or None)
                 join = self.member.join_again
         finally:
             self._in_hand.close()

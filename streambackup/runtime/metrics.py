@@ -58,6 +58,9 @@ class Metrics:
             "last_durable_transaction_timestamp_seconds",
             "Publish time of the newest durable transaction, in seconds since 1970 (UTC).",
         )
+        self.consumers_rebuilt = self._counter(
+            "consumers_rebuilt", "Consumers that stood still and were made anew.", ("topic",)
+        )
         self.segments_filed = self._counter(
             "segments_filed", "Journal segments filed into account logs."
         )

@@ -190,6 +190,14 @@ class WorkerSettings(Section, frozen=True):
             le=256,
         ),
     ] = 4
+    stuck_limit_s: Annotated[
+        float,
+        Meta(
+            description="Seconds that a consumer may stand still while there is work. Then it is "
+            "made anew, and if that stands still as well the service ends with exit code 22.",
+            ge=1,
+        ),
+    ] = 60.0
     segment_bytes: Annotated[
         int, Meta(description="Bytes after which a journal segment is sealed.", ge=65_536)
     ] = 64 * 1024 * 1024

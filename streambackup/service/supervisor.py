@@ -45,6 +45,7 @@ from streambackup.service.status import (
 from streambackup.service.store_home import StoreHome, open_store
 from streambackup.service.store_lock import process_directory, sources_lock, store_lock
 from streambackup.service.told_warnings import tell_warnings, told_warnings
+from streambackup.service.watchdog import Watchdog
 from streambackup.service.wiring import EMBEDDED_PARTITIONS, Workers, open_bus
 from streambackup.sources.maildir.source import MaildirSource
 
@@ -160,6 +161,8 @@ class Service:
             threads = stack.enter_context(ThreadPoolExecutor(self._workers.settings.blobs.threads))
             blob = self._workers.blob_handler(threads)
             parts["blob"] = self._add_worker(Role.BLOB, blob)
+        if self._running:
+            parts["watchdog"] = self._watchdog().run
         trees = self._workers.settings.sources.maildir
         if Role.SOURCE in roles and trees:
             if self._workers.is_replica:
@@ -180,6 +183,16 @@ class Service:
     def _add_worker(self, role: Role, handler: Handler) -> Part:
         worker = self._running[role] = self._workers.stream_worker(handler)
         return worker.run
+
+    def _watchdog(self) -> Watchdog:
+        workers = self._workers
+        return Watchdog(
+            list(self._running.values()),
+            bus=workers.bus,
+            clock=workers.clock,
+            limit_s=workers.settings.worker.stuck_limit_s,
+            metrics=workers.metrics,
+        )
 
     def _not_ready(self) -> list[str]:
         """Why the service does not work yet, for each role that does not."""
