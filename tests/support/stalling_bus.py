@@ -11,6 +11,13 @@ from streambackup.bus.port import Bus, Consumer, Fetched, Ownership, TopicPartit
 from streambackup.errors import BusError
 
 
+async def pass_time(seconds: float) -> None:
+    """Let as much of the loop's time go by, which is virtual in most tests."""
+    passed = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, passed.set)
+    await passed.wait()
+
+
 class Stall(StrEnum):
     HANGS = "hangs"
     FAILS = "fails"
@@ -60,7 +67,7 @@ class _Stalling:
                 await asyncio.Event().wait()
             if self._stall is Stall.FAILS:
                 raise BusError("reading: Kafka failed (unexpected error during coordination)")
-            await asyncio.sleep(wait_ms / 1000)
+            await pass_time(wait_ms / 1000)
             return {}
         return await self._inner.fetch(records_max=records_max, wait_ms=wait_ms)
 

@@ -22,7 +22,7 @@ from streambackup.testing.simulation.process import SimulatedClock
 from streambackup.testing.virtual_loop import VirtualLoop, run
 from tests.support.account_service import AccountService, ServedWorker
 from tests.support.manual_clock import ManualClock
-from tests.support.stalling_bus import Stall, StallingBus
+from tests.support.stalling_bus import Stall, StallingBus, pass_time
 
 LIMIT_S = 60.0
 HOUR_S = 3600.0
@@ -106,7 +106,7 @@ def test_one_that_its_group_does_not_hear_of_is_made_anew(tmp_path: Path) -> Non
     async def main() -> StallingBus:
         rig = Rig(tmp_path)
         bus = rig.stall(Stall.IS_FORGOTTEN, broken=1)
-        await rig.work(lambda: asyncio.sleep(4 * LIMIT_S))
+        await rig.work(lambda: pass_time(4 * LIMIT_S))
         return bus
 
     assert run(main(), seed=1).consumers == 2
@@ -118,7 +118,7 @@ def test_where_a_new_one_stops_too_the_service_ends(tmp_path: Path, stall: Stall
         rig = Rig(tmp_path)
         rig.stall(stall, broken=FOR_EVER)
         with pytest.raises(StuckError) as caught:
-            await rig.work(lambda: asyncio.sleep(HOUR_S))
+            await rig.work(lambda: pass_time(HOUR_S))
         return asyncio.get_running_loop().time(), caught.value
 
     took_s, error = run(main(), seed=1)
@@ -148,7 +148,7 @@ class AwayBus(MemoryBus):
 def test_a_bus_that_is_away_is_waited_for(tmp_path: Path) -> None:
     async def main() -> Rig:
         rig = Rig(tmp_path, AwayBus(clock=ManualClock(TIME_MS)))
-        await rig.work(lambda: asyncio.sleep(HOUR_S))
+        await rig.work(lambda: pass_time(HOUR_S))
         return rig
 
     assert run(main(), seed=1).rebuilt == 0
@@ -157,7 +157,7 @@ def test_a_bus_that_is_away_is_waited_for(tmp_path: Path) -> None:
 def test_a_consumer_with_nothing_to_read_is_left_alone(tmp_path: Path) -> None:
     async def main() -> Rig:
         rig = Rig(tmp_path)
-        await rig.work(lambda: asyncio.sleep(HOUR_S))
+        await rig.work(lambda: pass_time(HOUR_S))
         return rig
 
     rig = run(main(), seed=1)
@@ -180,7 +180,7 @@ def test_a_partition_that_waits_for_its_disk_is_no_stuck_consumer(tmp_path: Path
         disk = rig.service.disk = HeldDisk(rig.service.root)
 
         async def let_go() -> None:
-            await asyncio.sleep(2.5 * LIMIT_S)
+            await pass_time(2.5 * LIMIT_S)
             disk.held = False
             await rig.caught_up()
 
