@@ -22,6 +22,7 @@
       FaultsFoundError                 15   check or compare found faults
       InDoubtError                     19   all that is known is there; it may not be all
       UnfinishedRunError               20   the service ended before what was in hand was finished
+      StuckError                       22   the service stood still, and has to be started again
       InterruptedRunError             130   stopped by the user; what was done is consistent
 
 A message is one line for people; ``hint`` names the command or the setting that cures it.
@@ -179,6 +180,12 @@ class UnfinishedRunError(StreamBackupError):
     """What was in hand when the service was told to end took too long; the next start does it."""
 
     exit_code = 20
+
+
+class StuckError(StreamBackupError):
+    """Part of the process stands still, and nothing in it can help; nothing durable is affected."""
+
+    exit_code = 22
 
 
 class InterruptedRunError(StreamBackupError):

@@ -93,6 +93,7 @@ class LocalConsumer:
         left: Callable[[], None],
     ) -> None:
         self.news = asyncio.Event()
+        self.silence_s = 0.0
         self.partitions = sorted(partitions)
         self.topics = frozenset(tp.topic for tp in partitions)
         self._ownership = ownership

@@ -173,6 +173,11 @@ class Consumer(Protocol):
 
     def resume(self, partitions: Collection[TopicPartition]) -> None: ...
 
+    @property
+    def silence_s(self) -> float:
+        """Seconds since the group last heard of us; 0 where it does not have to."""
+        ...
+
     async def acknowledge(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         """Tell the bus how far the group is.
 

@@ -79,6 +79,9 @@ def _lines(found: Status) -> Iterator[str]:
     yield f"blobs             {found.blobs}: {stored:.1f} MB stored of {came:.1f} MB"
     free, total = found.disk_free_bytes / MB, found.disk_total_bytes / MB
     yield f"disk              {free:.0f} MB free of {total:.0f} MB"
+    if found.event_loop_lag_ms is not None:
+        late = counted(found.event_loop_late_steps or 0, "time")
+        yield f"event loop        up to {found.event_loop_lag_ms:.0f} ms late, {late} over 50 ms"
     for warning in found.warnings:
         yield f"warning           {warning}"
 

@@ -66,6 +66,7 @@ class AccountWorker:
 
     journal_topic = TRANSACTIONS
     gather_bytes = 0  # One fetch fills a frame well enough.
+    by_partition = True
 
     def __init__(
         self,

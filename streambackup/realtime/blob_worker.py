@@ -67,6 +67,7 @@ class BlobWorker:
 
     journal_topic = BLOBS
     gather_bytes = 32 * 1024 * 1024  # A batch of any size is stored with two syncs.
+    by_partition = False
 
     def __init__(
         self,

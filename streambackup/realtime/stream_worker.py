@@ -1,7 +1,8 @@
 """The loop that both workers share: own partitions, fetch, hand batches to a thread, acknowledge.
 
 One batch is being made durable while the next is fetched, which may be put together from several
-fetches; nothing more is held. What a worker does with a batch is its handler's affair.
+fetches; nothing more is held. A partition whose batch takes long is read no further until that is
+durable, while others go on. What a worker does with a batch is its handler's affair.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from streambackup.errors import (
 )
 from streambackup.journal.life import Life
 from streambackup.journal.place import Place
+from streambackup.realtime.group_member import GroupMember
+from streambackup.realtime.in_hand import InHand
 from streambackup.realtime.takeover import Taken, Takeover
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.metrics import Metrics
@@ -34,13 +37,13 @@ RETAKE_AFTER_S = 1.0
 """How long a partition waits before it is tried again: the disk was full, the bus away, or the
 group about to say that it is another worker's.
 """
-BUS_AWAY_PAUSE_S = 1.0
 
 
 class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
     batch_records_max: int = 4000
     fetch_wait_ms: int = 100
     revoke_limit_s: float = 10.0
+    threads: int = 4
 
 
 class Turn:
@@ -51,6 +54,8 @@ class Turn:
         self.owner = taken.owner
         self.life = taken.life
         self.strays = taken.strays
+        self.reads_from = taken.owner.position
+        """The offset that its next fetch begins at."""
 
     def place(self, partitions: int) -> Place:
         """Where its records belong, in a topic of so many *partitions*."""
@@ -88,6 +93,10 @@ class Handler(Protocol):
     gather_bytes: int
     """What is fetched while a batch is made durable becomes the next one, up to about so many bytes
     of values; with 0 that is one fetch. Worth it where a batch costs much however small it is.
+    """
+    by_partition: bool
+    """Whether ``take`` is given each partition's batch by itself, some at once in threads; or else
+    what all have as one batch, and the next when that is durable.
     """
 
     def began(self, turn: Turn, filed_to: int) -> int:
@@ -130,29 +139,42 @@ class StreamWorker:
         metrics: Metrics,
     ) -> None:
         self._handler = handler
-        self._bus = bus
-        self._topic = topic
-        self._beside = beside
-        self._group = group
+        self.topic = topic
+        self.member = GroupMember(bus, [topic, *beside], group=group, ownership=self)
         self._life = life
         self._takeover = takeover
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
-        self.joined = False
-        """Whether it takes part in its group, with or without a partition of its own."""
-        self._bus_away = False
+        self._scope: asyncio.Timeout | None = None
         self._turns: dict[TopicPartition, Turn] = {}
-        self._said: dict[TopicPartition, int] = {}
         self._waiting: dict[TopicPartition, Wait] = {}
-        self._taken: list[Turn] = []
-        """Turns whose partitions were taken away, and that are not sealed yet."""
-        self._work: asyncio.Future[list[Outcome]] | None = None
+        self._over: list[Turn] = []
+        """Turns that are over, and not sealed yet."""
+        self._in_hand = InHand(self._take_all, apart=handler.by_partition, threads=settings.threads)
+        self._slow = frozenset[Turn]()  # Their partitions are paused until a thread is done.
         self._turning = asyncio.Lock()
         """Held by whoever begins, ends or looks after turns: the loop, and the consumer when it
         gains or loses partitions, which it may do at any moment. Never held while the loop waits
         for the consumer, which may be waiting for it.
         """
+
+    @property
+    def slow(self) -> list[TopicPartition]:
+        """Partitions that are not read on before the disk is done with what was read of them."""
+        return sorted(turn.tp for turn in self._slow)
+
+    @property
+    def reads_from(self) -> dict[TopicPartition, int]:
+        """The partitions that its consumer is to read, and the offset that comes next in each."""
+        return {turn.tp: turn.reads_from for turn in self._turns.values() if turn not in self._slow}
+
+    def rebuild(self) -> None:
+        """Leave the group, from whatever the consumer is stuck in, and join it again with a new
+        one. All turns begin anew, from what is durable.
+        """
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(0)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until *stop* is set, then finish what is in hand, seal and file it.
@@ -160,175 +182,185 @@ class StreamWorker:
         Raises:
             StreamBackupError: the bus or the disk failed in a way that only a restart can answer.
         """
-        topics = [self._topic, *self._beside]
-        consumer = await self._bus.consumer(topics, group=self._group, ownership=self)
-        self.joined = True
+        join = self.member.join
         try:
             while not stop.is_set():
-                batches = await self._gather(consumer, stop)
+                try:
+                    async with asyncio.timeout(None) as self._scope:
+                        await self._serve(await join(), stop)
+                except (TimeoutError, BusError) as error:
+                    if self._scope is None or not self._scope.expired():
+                        raise
+                    log.warning("joining_again", topic=self.topic, left_with=str(error) or None)
+                join = self.member.join_again
+        finally:
+            self._in_hand.close()
+
+    async def _serve(self, consumer: Consumer, stop: asyncio.Event) -> None:
+        try:
+            while not stop.is_set():
+                await self._gather(consumer, stop)
                 async with self._turning:
                     await self._settle(consumer)
-                    turns = list(self._turns.values())
-                    await self._end_all(consumer, await self._handler.tick(turns))
-                current = [(t, r) for t, r in batches if self._turns.get(t.tp) is t]
-                if current:
-                    loop = asyncio.get_running_loop()
-                    self._work = loop.run_in_executor(None, self._take_all, current)
-                await self._acknowledge(consumer)  # While the disk is busy with the next batch.
+                    idle = self._in_hand.idle(self._turns.values())
+                    await self._end_all(consumer, await self._handler.tick(idle))
+                self._in_hand.begin(self._turns.values())
+                await self._acknowledge()  # While the disk is busy with the next batch.
             async with self._turning:
+                await self._in_hand.wait(self._in_hand.keys)
                 await self._settle(consumer)
-            await self._acknowledge(consumer)
+            await self._acknowledge()
         finally:
             try:
                 async with self._turning:
-                    await self._finish_work()
-                    await self._end_taken()
+                    await self._in_hand.wait(self._in_hand.keys)
+                    await self._seal_over()
                     turns = list(self._turns.values())
                     self._turns.clear()
+                    self._in_hand.forget()
                     await self._handler.ended(turns, drained=stop.is_set())
             finally:
-                await consumer.close()
-
-    async def _finish_work(self) -> None:
-        """Wait for the thread: an append cannot be taken back, so it is not abandoned either."""
-        work = self._work
-        if work is not None:
-            await asyncio.wait([work])
-            work.exception()  # Whoever still wants the outcome asks for it again.
+                await self.member.leave()
 
     async def assigned(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        positions = {}
-        waiting = {tp: Wait(self._life, 0) for tp in partitions if tp.topic == self._topic}
         # At once: they may be taken away while the lock is waited for.
-        self._waiting.update(waiting)
-        async with self._turning:
-            await self._finish_work()  # Its thread looks at the turns there are.
-            for tp, wait in waiting.items():
-                try:
-                    position = await self._begin(tp, wait)
-                except (TopicError, AccessError):
-                    raise
-                except BusError as away:
-                    log.warning("bus_away", topic=self._topic, reason=away.message)
-                    break
-                except NoSpaceError as full:
-                    log.warning("no_space", topic=self._topic, reason=full.message)
-                    break
-                if position is not None:
-                    positions[tp] = position
+        self._waiting |= {tp: Wait(self._life, 0) for tp in partitions if tp.topic == self.topic}
+        with self.member.owner_at_work():
+            async with self._turning:
+                await self._in_hand.wait_a_while()  # Its threads look at the turns there are.
+                await self._seal_over()
+                return await self._begin_waiting()
+
+    async def _begin_waiting(self) -> dict[TopicPartition, int]:
+        """Begin the turns that waited for long enough. Returns where to read their partitions.
+
+        Where one cannot begin, it and those behind it wait on.
+        """
+        now_s = self._clock.monotonic_s()
+        positions = {}
+        for tp, wait in list(self._waiting.items()):
+            if wait.until_s > now_s:
+                continue
+            try:
+                position = await self._begin(tp, wait)
+            except (TopicError, AccessError):
+                raise
+            except (NoSpaceError, BusError) as error:
+                if not wait.until_s:
+                    log.warning("partition_waits", topic=self.topic, reason=error.message)
+                if self._waiting.get(tp) is wait:
+                    self._waiting[tp] = wait._replace(until_s=now_s + RETAKE_AFTER_S)
+                break
+            if position is not None:
+                positions[tp] = position
         return positions
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        """From here on nothing more of them begins. What the thread has in hand is waited for, up
-        to a limit: an append that comes later stands in its own epoch's file and changes nothing.
+        """From here on nothing more of them begins. What threads have in hand is waited for, up to
+        a limit: an append that comes later stands in its own epoch's file and changes nothing.
         """
         for tp in partitions:
             self._waiting.pop(tp, None)
-            if (turn := self._turns.pop(tp, None)) is not None:
-                self._taken.append(turn)
+        gone = [self._turns.pop(tp) for tp in partitions if tp in self._turns]
+        self._over += gone
         try:
             async with asyncio.timeout(self._settings.revoke_limit_s), self._turning:
-                await self._finish_work()
-                await self._end_taken()
+                await self._in_hand.wait(gone)
+                await self._seal_over()
         except TimeoutError:
             numbers = sorted({tp.partition for tp in partitions})
-            log.warning("revocation_cut_short", topic=self._topic, partitions=numbers)
+            log.warning("revocation_cut_short", topic=self.topic, partitions=numbers)
 
-    async def _end_taken(self) -> None:
-        while self._taken:
-            await self._handler.ended([self._taken.pop()], drained=False)
+    async def _seal_over(self) -> None:
+        """End turns that are over, and that no thread has in hand any more."""
+        at_work = self._in_hand.at_work
+        for turn in [turn for turn in self._over if turn not in at_work]:
+            self._over.remove(turn)
+            await self._handler.ended([turn], drained=False)
 
     async def _begin(self, tp: TopicPartition, wait: Wait) -> int | None:
         """Begin a turn of a partition that waits for one. Returns the offset to read from; None
-        where the partition was taken away meanwhile.
+        where the partition was taken away meanwhile, or a thread is still at work on it.
         """
-        if self._waiting.get(tp) is not wait:
+        unsealed = {turn.tp for turn in (*self._over, *self._in_hand.at_work)}
+        if self._waiting.get(tp) is not wait or tp in unsealed:
             return None
-        topic = self._handler.journal_topic
         taken = await self._takeover.take(
-            tp, topic, wait.life, foreign=wait.foreign, strays=wait.strays
+            tp, self._handler.journal_topic, wait.life, foreign=wait.foreign, strays=wait.strays
         )
         turn = Turn(tp, taken)
-        position = await asyncio.to_thread(self._handler.began, turn, taken.filed_to)
+        turn.reads_from = await asyncio.to_thread(self._handler.began, turn, taken.filed_to)
         if self._waiting.get(tp) is not wait:
             await self._handler.ended([turn], drained=False)
             return None
         self._turns[tp] = turn
         del self._waiting[tp]
-        log.info(
-            "partition_taken",
-            topic=tp.topic,
-            partition=tp.partition,
-            position=taken.owner.position,
-            epoch=str(taken.owner.epoch),
-        )
-        return position
+        at = {"position": taken.owner.position, "epoch": str(taken.owner.epoch)}
+        log.info("partition_taken", topic=tp.topic, partition=tp.partition, **at)
+        return turn.reads_from
 
-    async def _gather(
-        self, consumer: Consumer, stop: asyncio.Event
-    ) -> list[tuple[Turn, Sequence[Record]]]:
-        """A fetch, and others for as long as the disk is busy with the batch before.
+    async def _gather(self, consumer: Consumer, stop: asyncio.Event) -> None:
+        """Add a fetch to what is to be made durable, and others for as long as the disk is busy
+        with the batch before.
 
         Nothing waits for this: who needs the disk would wait for it anyway. Records of a turn that
         ends meanwhile stay under that turn, and are dropped with it.
         """
-        gathered: dict[Turn, list[Record]] = {}
         room = self._handler.gather_bytes
         while True:
             for turn, records in await self._fetch(consumer):
-                gathered.setdefault(turn, []).extend(records)
+                turn.reads_from = records[-1].offset + 1
+                self._in_hand.add(turn, records)
                 if room > 0:
                     room -= sum(len(record.value or b"") for record in records)
-            if room <= 0 or stop.is_set() or self._work is None or self._work.done():
-                return list(gathered.items())
+            if room <= 0 or stop.is_set() or not self._in_hand.at_work:
+                return
 
     async def _fetch(self, consumer: Consumer) -> list[tuple[Turn, Sequence[Record]]]:
+        size, wait_ms = self._settings.batch_records_max, self._settings.fetch_wait_ms
         try:
-            fetched = await consumer.fetch(
-                records_max=self._settings.batch_records_max, wait_ms=self._settings.fetch_wait_ms
-            )
+            fetched = await self.member.fetch(records_max=size, wait_ms=wait_ms)
         except PositionLostError as lost:
             tp = TopicPartition(lost.topic, lost.partition)
             log.warning("position_lost", topic=tp.topic, partition=tp.partition)
             async with self._turning:
-                await self._finish_work()
                 if tp in self._turns:
                     await self._end(consumer, self._turns[tp], 0)
             return []
-        except (TopicError, AccessError):
-            raise
-        except BusError as away:
-            # Whoever cannot be reached may be back soon, and nothing is lost by waiting.
-            if not self._bus_away:
-                log.warning("bus_away", topic=self._topic, reason=away.message)
-            self._bus_away = True
-            await asyncio.sleep(BUS_AWAY_PAUSE_S)
-            return []
-        if self._bus_away and fetched:
-            self._bus_away = False
-            log.info("bus_back", topic=self._topic)
         return [(self._turns[tp], records) for tp, records in fetched.items() if tp in self._turns]
 
-    def _take_all(self, batches: list[tuple[Turn, Sequence[Record]]]) -> list[Outcome]:
+    def _take_all(self, batches: Sequence[tuple[Turn, Sequence[Record]]]) -> list[Outcome]:
         """Make batches durable, in a thread, and count them."""
         outcomes = self._handler.take(batches)
-        topic = self._topic
-        self._metrics.records.labels(topic).inc(sum(len(records) for _, records in batches))
-        self._metrics.batches.labels(topic).inc(len(batches))
+        self._metrics.records.labels(self.topic).inc(sum(len(records) for _, records in batches))
+        self._metrics.batches.labels(self.topic).inc(len(batches))
         return outcomes
 
     async def _settle(self, consumer: Consumer) -> None:
-        """When a batch is durable, let turns that it ended begin anew when they can."""
-        if self._work is not None:
-            # Until the thread is done the work is known, whoever else has to wait for it: a future
-            # awaited here would be cancelled with this, and the thread go on unnoticed.
-            await self._finish_work()
-            work, self._work = self._work, None
-            await self._end_all(consumer, work.result())
-        await self._end_taken()
-        await self._retake_waiting(consumer)
+        """When batches are durable, let turns that they ended begin anew when they can."""
+        await self._in_hand.wait_a_while()
+        await self._end_all(consumer, self._in_hand.finished())
+        self._pause_slow(consumer)
+        await self._seal_over()
+        for tp, position in (await self._begin_waiting()).items():
+            consumer.seek(tp, position)
+            consumer.resume([tp])
+
+    def _pause_slow(self, consumer: Consumer) -> None:
+        """Read on where threads are done, and not where they are not: what was fetched is enough.
+        Where all of them are busy nothing is read, or what waits for one would grow.
+        """
+        turns = frozenset(self._turns.values())
+        slow = turns.difference(self._in_hand.idle(turns))
+        if began := sorted(turn.tp for turn in slow - self._slow):
+            consumer.pause(began)
+            log.info("disk_slow", topic=self.topic, partitions=[tp.partition for tp in began])
+        if ended := sorted(turn.tp for turn in turns & self._slow - slow):
+            consumer.resume(ended)
+            log.info("disk_went_on", topic=self.topic, partitions=[tp.partition for tp in ended])
+        self._slow = slow
 
     async def _end_all(self, consumer: Consumer, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
@@ -356,37 +388,13 @@ class StreamWorker:
         # Else two producers left over from two lives would end a turn with every record.
         strays = frozenset[str]() if foreign is None else turn.strays
         self._waiting[tp] = Wait(turn.life, self._clock.monotonic_s() + after_s, foreign, strays)
-        await self._handler.ended([turn], drained=False)
+        self._over.append(turn)
+        await self._seal_over()
 
-    async def _retake_waiting(self, consumer: Consumer) -> None:
-        now = self._clock.monotonic_s()
-        for tp, wait in list(self._waiting.items()):
-            if wait.until_s > now:
-                continue
-            try:
-                position = await self._begin(tp, wait)
-            except (TopicError, AccessError):
-                raise
-            except (NoSpaceError, BusError):
-                if self._waiting.get(tp) is wait:
-                    self._waiting[tp] = wait._replace(until_s=now + RETAKE_AFTER_S)
-                continue
-            if position is not None:
-                consumer.seek(tp, position)
-                consumer.resume([tp])
-
-    async def _acknowledge(self, consumer: Consumer) -> None:
+    async def _acknowledge(self) -> None:
         """Tell the bus what is new: also what a predecessor made durable and died before saying."""
         positions = {turn.tp: turn.owner.position for turn in self._turns.values()}
-        if not positions or positions == self._said:
+        if not await self.member.acknowledge(positions):
             return
-        # Only displays and the bus's own retention wait for it, so no failure holds up anything.
-        try:
-            await consumer.acknowledge(positions)
-            self._said = positions
-        except AccessError:
-            raise
-        except (NoSpaceError, BusError) as away:
-            log.debug("not_acknowledged", topic=self._topic, reason=away.message)
         for tp, position in positions.items():
             self._metrics.position.labels(tp.topic, str(tp.partition)).set(position)

@@ -58,6 +58,9 @@ class Metrics:
             "last_durable_transaction_timestamp_seconds",
             "Publish time of the newest durable transaction, in seconds since 1970 (UTC).",
         )
+        self.consumers_rebuilt = self._counter(
+            "consumers_rebuilt", "Consumers that stood still and were made anew.", ("topic",)
+        )
         self.segments_filed = self._counter(
             "segments_filed", "Journal segments filed into account logs."
         )
@@ -90,7 +93,12 @@ class Metrics:
 
     def _process(self) -> None:
         self.loop_lag = self._gauge(
-            "event_loop_lag_seconds", "How late the event loop's last wake-up was, in seconds."
+            "event_loop_lag_seconds",
+            "How late the event loop came to a step that was due, at most in this minute and the "
+            "last, in seconds.",
+        )
+        self.loop_late = self._counter(
+            "event_loop_late_steps", "Times that it came more than 50 ms late to one."
         )
         self.disk_free = self._gauge(
             "disk_free_bytes", "Bytes free on the file system of the backup path."

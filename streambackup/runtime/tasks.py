@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 import structlog
 
 from streambackup.errors import InterruptedRunError, UnfinishedRunError
-from streambackup.runtime.clock import Clock
 
 log = structlog.get_logger()
 
@@ -100,14 +99,3 @@ async def stopped_by_signals(stop: asyncio.Event) -> AsyncIterator[None]:
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
-
-
-async def watch_loop(
-    stop: asyncio.Event, *, clock: Clock, report: Callable[[float], object], interval_s: float = 0.5
-) -> None:
-    """Report how many seconds late the event loop wakes up, every *interval_s*, until *stop*."""
-    while not stop.is_set():
-        due = clock.monotonic_s() + interval_s
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), interval_s)
-        report(max(0.0, clock.monotonic_s() - due))

@@ -181,6 +181,23 @@ class WorkerSettings(Section, frozen=True):
             ge=0,
         ),
     ] = 10.0
+    threads: Annotated[
+        int,
+        Meta(
+            description="Partitions of transactions that are made durable at the same time, each "
+            "by a thread. One whose disk is slow keeps its thread; the others go on.",
+            ge=1,
+            le=256,
+        ),
+    ] = 4
+    stuck_limit_s: Annotated[
+        float,
+        Meta(
+            description="Seconds that a consumer may stand still while there is work. Then it is "
+            "made anew, and if that stands still as well the service ends with exit code 22.",
+            ge=1,
+        ),
+    ] = 60.0
     segment_bytes: Annotated[
         int, Meta(description="Bytes after which a journal segment is sealed.", ge=65_536)
     ] = 64 * 1024 * 1024

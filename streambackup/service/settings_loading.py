@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from streambackup.domain.liveness import LOOKS
 from streambackup.domain.words import did_you_mean
 from streambackup.errors import UsageError
 from streambackup.runtime.redaction import Secret
@@ -84,6 +85,19 @@ def _check_group_times(settings: Settings) -> None:
             f"bus.kafka.rebalance_timeout_ms {kafka.rebalance_timeout_ms} is not above "
             f"worker.revoke_limit_s {settings.worker.revoke_limit_s:g}",
             hint="The group would give partitions to others before they are given back.",
+        )
+    limit_ms = settings.worker.stuck_limit_s * 1000
+    if kafka.rebalance_timeout_ms >= limit_ms:
+        raise UsageError(
+            f"worker.stuck_limit_s {settings.worker.stuck_limit_s:g} is not above "
+            f"bus.kafka.rebalance_timeout_ms {kafka.rebalance_timeout_ms}",
+            hint="A worker that waits for its group would count as stuck.",
+        )
+    if settings.worker.fetch_wait_ms * LOOKS >= limit_ms:
+        raise UsageError(
+            f"worker.fetch_wait_ms {settings.worker.fetch_wait_ms} is not below a {LOOKS}th of "
+            f"worker.stuck_limit_s {settings.worker.stuck_limit_s:g}",
+            hint="A worker that waits for records would count as stuck.",
         )
 
 

@@ -69,7 +69,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """One look at a store. Times are ISO 8601, sizes bytes.
 
     Where the bus cannot be asked, ``lag`` is None and the generation the last that was worked on. A
-    replica keeps a copy of what the primary store ``replica_of`` has, and publishes nothing.
+    replica keeps a copy of what the primary store ``replica_of`` has, and publishes nothing. How
+    late its event loop was in this minute and the last, and how often more than 50 ms, a service
+    tells of itself.
     """
 
     store: str
@@ -92,6 +94,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     disk_free_bytes: int
     disk_total_bytes: int
     warnings: list[str]
+    event_loop_lag_ms: float | None = None
+    event_loop_late_steps: int | None = None
 
 
 class Look(NamedTuple):

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from streambackup.bus.port import Bus
@@ -22,8 +23,9 @@ from streambackup.outbox.relay import relay
 from streambackup.realtime.stream_worker import Handler, StreamWorker
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
+from streambackup.runtime.loop_watch import LoopRecord, LoopWatch
 from streambackup.runtime.memory import settle_for_batches
-from streambackup.runtime.tasks import Part, stopped_by_signals, supervise, watch_loop
+from streambackup.runtime.tasks import Part, stopped_by_signals, supervise
 from streambackup.service.endpoints import Endpoints, parse_listen
 from streambackup.service.filer import filing_processes
 from streambackup.service.generations import (
@@ -45,6 +47,7 @@ from streambackup.service.status import (
 from streambackup.service.store_home import StoreHome, open_store
 from streambackup.service.store_lock import process_directory, sources_lock, store_lock
 from streambackup.service.told_warnings import tell_warnings, told_warnings
+from streambackup.service.watchdog import Watchdog
 from streambackup.service.wiring import EMBEDDED_PARTITIONS, Workers, open_bus
 from streambackup.sources.maildir.source import MaildirSource
 
@@ -143,13 +146,19 @@ class Service:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self._running: dict[Role, StreamWorker] = {}
+        self._loop_record = LoopRecord(workers.metrics)
+        self._loop_watch = LoopWatch(
+            self._loop_record,
+            clock=workers.clock,
+            limit_s=workers.settings.worker.stuck_limit_s,
+        )
         self._source: MaildirSource | None = None
         self._outbox: Outbox | None = None
 
     def parts(self, roles: Collection[Role], stack: AsyncExitStack) -> Mapping[str, Part]:
         """What has to run for *roles*; what they need until the end is left on *stack*."""
         parts: dict[str, Part] = {
-            "loop": self._watch_loop,
+            "loop": self._loop_watch.run,
             "levels": self._watch_levels,
             "headroom": self._watch_headroom,
         }
@@ -160,6 +169,8 @@ class Service:
             threads = stack.enter_context(ThreadPoolExecutor(self._workers.settings.blobs.threads))
             blob = self._workers.blob_handler(threads)
             parts["blob"] = self._add_worker(Role.BLOB, blob)
+        if self._running:
+            parts["watchdog"] = self._watchdog().run
         trees = self._workers.settings.sources.maildir
         if Role.SOURCE in roles and trees:
             if self._workers.is_replica:
@@ -181,12 +192,22 @@ class Service:
         worker = self._running[role] = self._workers.stream_worker(handler)
         return worker.run
 
+    def _watchdog(self) -> Watchdog:
+        workers = self._workers
+        return Watchdog(
+            list(self._running.values()),
+            bus=workers.bus,
+            clock=workers.clock,
+            limit_s=workers.settings.worker.stuck_limit_s,
+            metrics=workers.metrics,
+        )
+
     def _not_ready(self) -> list[str]:
         """Why the service does not work yet, for each role that does not."""
         return [
             f"the {role} worker has not joined its group"
             for role, worker in self._running.items()
-            if not worker.joined
+            if not worker.member.joined
         ]
 
     async def _run_source(self, source: MaildirSource, stop: asyncio.Event) -> None:
@@ -208,7 +229,21 @@ class Service:
             clock=self._workers.clock,
             source_warnings=await self._source_warnings(),
         )
-        return look.status
+        seen = self._loop_record.seen
+        return msgspec.structs.replace(
+            look.status,
+            event_loop_lag_ms=round(seen.longest_s * 1000, 1),
+            event_loop_late_steps=seen.late_steps,
+            warnings=[*look.status.warnings, *self._slow_disk()],
+        )
+
+    def _slow_disk(self) -> list[str]:
+        return [
+            f"{tp.topic}/{tp.partition} waits for the disk: it is read on when what was read of it "
+            "is durable"
+            for worker in self._running.values()
+            for tp in worker.slow
+        ]
 
     async def _source_warnings(self) -> list[str]:
         """What cannot be read of this node's sources, whichever process watches them."""
@@ -232,9 +267,6 @@ class Service:
                     self._workers.metrics.errors.labels(type(error).__name__).inc()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LEVELS_EVERY_S)
-
-    async def _watch_loop(self, stop: asyncio.Event) -> None:
-        await watch_loop(stop, clock=self._workers.clock, report=self._workers.metrics.loop_lag.set)
 
     async def _watch_levels(self, stop: asyncio.Event) -> None:
         """Keep the gauges of disk, outbox and lag current."""

@@ -176,6 +176,7 @@ class Workers:
                 batch_records_max=self.settings.worker.batch_records_max,
                 fetch_wait_ms=self.settings.worker.fetch_wait_ms,
                 revoke_limit_s=self.settings.worker.revoke_limit_s,
+                threads=self.settings.worker.threads,
             ),
             clock=self.clock,
             metrics=self.metrics,

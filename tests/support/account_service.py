@@ -64,6 +64,8 @@ class AccountService:
         self.segments = segments or SegmentSettings()
         self.batch_records_max = batch_records_max
         self.revoke_limit_s = 10.0
+        self.fetch_wait_ms = 0
+        self.threads = FetchSettings().threads
         self.beside: list[str] = []
         self.metrics = Metrics()
         self.files = True
@@ -110,8 +112,9 @@ class AccountService:
             ),
             settings=FetchSettings(
                 batch_records_max=self.batch_records_max,
-                fetch_wait_ms=0,
+                fetch_wait_ms=self.fetch_wait_ms,
                 revoke_limit_s=self.revoke_limit_s,
+                threads=self.threads,
             ),
             clock=self.clock,
             metrics=self.metrics,

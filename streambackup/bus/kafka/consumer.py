@@ -20,7 +20,7 @@ from streambackup.bus.kafka.connection import REQUEST_LIMIT_S, KafkaSettings, st
 from streambackup.bus.kafka.errors import kafka_errors
 from streambackup.bus.kafka.reader import bounds_of, join_limit_s, stop_consumer
 from streambackup.bus.port import Fetched, Ownership, Record, TopicPartition
-from streambackup.errors import PositionLostError
+from streambackup.errors import BusError, PositionLostError
 
 SILENCE_S = 10.0  # aiokafka does not tell that the brokers are away: after this long we ask
 LOOK_S = 0.5  # how long a fetch may not notice that partitions came or went
@@ -54,7 +54,11 @@ class KafkaConsumer(ConsumerRebalanceListener):
         """Where there is no position to read from."""
         self._failure: Exception | None = None
         self._rebalanced = asyncio.Event()
-        self._heard_s = asyncio.get_running_loop().time()
+        self._heard_s = self._known_s = asyncio.get_running_loop().time()
+
+    @property
+    def silence_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._known_s
 
     async def join(self, settings: KafkaSettings) -> None:
         """Become a member, and take what the group gives first. What the owner objects to, the next
@@ -64,11 +68,25 @@ class KafkaConsumer(ConsumerRebalanceListener):
         with kafka_errors("joining the group", needs="Read"):
             async with asyncio.timeout(join_limit_s(settings)):
                 await start_client(self._client, settings)
+                self._note_heartbeats()
                 await self._rebalanced.wait()
         try:
             await self._take_given()
         except Exception as error:  # whatever it is, it reaches the caller of fetch
             self._failure = error
+
+    def _note_heartbeats(self) -> None:
+        """Have the client tell when its group heard of us last, which it keeps to itself."""
+        coordinator: Any = self._client._coordinator
+        beat = coordinator._do_heartbeat
+
+        async def noted() -> bool:
+            heard: bool = await beat()
+            if heard:
+                self._known_s = asyncio.get_running_loop().time()
+            return heard
+
+        coordinator._do_heartbeat = noted
 
     async def on_partitions_revoked(self, revoked: AbstractSet[KafkaPartition]) -> None:
         """All that was ours is not any more, even what the group may give us again."""
@@ -87,6 +105,7 @@ class KafkaConsumer(ConsumerRebalanceListener):
         except Exception as error:  # whatever it is, it reaches the caller of fetch
             self._failure = error
         self._given = frozenset(assigned)
+        self._known_s = asyncio.get_running_loop().time()
         self._rebalanced.set()
 
     async def _give_back(self) -> None:
@@ -136,6 +155,11 @@ class KafkaConsumer(ConsumerRebalanceListener):
                 raise await self._position_lost(error) from None
             except TimeoutError:
                 pass  # The group is rebalancing: aiokafka hands nothing out.
+            except asyncio.CancelledError:
+                # A task of aiokafka's own was, and it passes that on; nobody cancelled us.
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
+                raise BusError("reading: the client's own work was cut off") from None
             await self._check_silence(heard=bool(found))
         return cast(Mapping[TopicPartition, list[Record]], found)
 

@@ -64,6 +64,7 @@ async def test_a_turn_begins_only_when_the_thread_is_done_with_the_others(tmp_pa
     await service.create()
     service.publish(*[put("m", number) for number in range(1, 4)])
     handler = SlowWorker(service)
+    handler.by_partition = False
     handler.gather_bytes = 1 << 20  # It goes on fetching while the thread is busy.
     stop = asyncio.Event()
     worker = service.worker(handler)

@@ -147,7 +147,7 @@ async def test_a_filing_under_way_does_not_hold_up_a_revocation(tmp_path: Path) 
             filing.set_exception(StoreError("the filing process died"))
         stop.set()
 
-    assert handler.happened[-2:] == [("ended", 1), ("ended", 0)]
+    assert handler.happened[-2:] == [("ended", 0), ("ended", 1)]
     service.files = True
     assert await service.work() is None
     assert [len(service.path(number).segments()) for number in range(2)] == [1, 1]

@@ -9,8 +9,7 @@ import signal
 import pytest
 
 from streambackup.errors import InterruptedRunError, StoreError, UnfinishedRunError
-from streambackup.runtime.clock import SystemClock
-from streambackup.runtime.tasks import stopped_by_signals, supervise, watch_loop
+from streambackup.runtime.tasks import stopped_by_signals, supervise
 
 LONG_S = 3600.0
 
@@ -139,17 +138,3 @@ async def test_a_cancellation_from_elsewhere_stays_one() -> None:
         await inside.wait()
         task.cancel()
     assert task.cancelled()
-
-
-async def test_the_loop_is_watched_until_told_to_end() -> None:
-    stop = asyncio.Event()
-    seen: list[float] = []
-
-    def report(lag_s: float) -> None:
-        seen.append(lag_s)
-        if len(seen) == 3:
-            stop.set()
-
-    await watch_loop(stop, clock=SystemClock(), report=report, interval_s=0.001)
-    assert len(seen) == 3
-    assert min(seen) >= 0

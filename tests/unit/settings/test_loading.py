@@ -55,6 +55,8 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -
     [
         ("bus.kafka.session_timeout_ms=8000", "heartbeat_interval_ms 3000 is more than a third"),
         ("worker.revoke_limit_s=30", "rebalance_timeout_ms 30000 is not above"),
+        ("worker.stuck_limit_s=30", "stuck_limit_s 30 is not above"),
+        ("worker.fetch_wait_ms=10000", "fetch_wait_ms 10000 is not below a 6th"),
     ],
 )
 def test_times_of_a_group_that_contradict_each_other_are_refused(
