@@ -27,10 +27,14 @@ from streambackup.metadata.account_log import (
     is_hashed,
 )
 from streambackup.realtime.coalesce import coalesce
+from streambackup.realtime.compacting import compact
 from streambackup.runtime.disk import Disk
 
 GATHER_BYTES = 2 * 1024 * 1024
 """Of the journal, before an account's lines are appended: few writes, little memory."""
+
+LOGS_MAX = 8
+"""Of so many log files an account's logs are left."""
 
 Describe = Callable[[tuple[str, ...]], None]
 
@@ -41,7 +45,7 @@ class FilingRequest(msgspec.Struct, frozen=True):
     """File a partition's union up to ``end``, which the requester has sealed.
 
     ``mark`` is what to say then, but for the count of records; ``where`` is the partition's place
-    in its topic.
+    in its topic. Accounts that get more than ``logs_max`` log files are compacted.
     """
 
     root: Path
@@ -51,6 +55,7 @@ class FilingRequest(msgspec.Struct, frozen=True):
     writer: str
     moment_ms: int
     mark: FiledMark
+    logs_max: int = LOGS_MAX
 
     @property
     def path(self) -> PartitionPath:
@@ -63,7 +68,8 @@ class FilingRequest(msgspec.Struct, frozen=True):
 
 class Filed(msgspec.Struct, frozen=True):
     """What was filed, ``joined`` and ``quarantined`` counting records. ``described`` are accounts
-    whose own item changed: their ``account_info`` is stale.
+    whose own item changed: their ``account_info`` is stale; ``compacted`` says of how many the logs
+    were merged.
     """
 
     lines: int
@@ -72,6 +78,7 @@ class Filed(msgspec.Struct, frozen=True):
     quarantined: int
     accounts: int
     described: tuple[str, ...]
+    compacted: int = 0
 
 
 class _Filing:
@@ -155,6 +162,10 @@ class _Filing:
             **{name: self._count[name] for name in ("lines", "records", "joined", "quarantined")},
         )
 
+    def directories(self) -> list[Path]:
+        """Of the accounts that lines were filed of."""
+        return [file.parent for file in self._files.values()]
+
     def _log_file(self, account: str) -> Path:
         """The epoch's own file of *account*, in a directory that is there."""
         directory = account_directory(self._request.root, account)
@@ -174,6 +185,7 @@ def file_partition(
     request: FilingRequest, disk: Disk, describe: Describe = _describe_nothing
 ) -> Filed:
     """File everything from the farthest mark to the request's end; durable, and marked, on return.
+    Then compact the logs of accounts that have too many.
 
     Ahead of the mark *describe* is told whose ``account_info`` is stale: behind it nobody would
     know, if this ended in between.
@@ -200,4 +212,7 @@ def file_partition(
     describe(filed.described)
     mark = msgspec.structs.replace(request.mark, records=before.records + filed.records)
     write_mark(path, request.epoch_name, mark, disk)
-    return filed
+    compacted = compact(
+        path, request.epoch_name, filing.directories(), disk, logs_max=request.logs_max
+    )
+    return msgspec.structs.replace(filed, compacted=compacted)
