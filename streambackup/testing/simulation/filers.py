@@ -27,11 +27,12 @@ from streambackup.testing.parked_call import ParkedCall
 from streambackup.testing.partition_store import PartitionStore
 from streambackup.testing.simulation.world import ViolationError
 
-ACCOUNTS = ("anna", "bert")
-RECORDS = 60
-HAPPENINGS = (60, 200)
+ACCOUNT = "anna"
+RECORDS = 40
+HAPPENINGS = (80, 240)
 LOGS_MAX = 1
-PAUSES_IN_WRITE = (1, 1, 12)
+OWNERS_MAX = 3
+PAUSES_IN_WRITE = (1, 60)
 """Others run so often while a file is open and not written to: it may be unlinked then."""
 
 
@@ -97,8 +98,7 @@ class Filers:
         self._disk = _ParkingDisk(root, self._chance, syncfs=self._chance.random() < 0.5)
         self._store = PartitionStore(root, self._disk)
         events = (
-            put("m", n, account=self._chance.choice(ACCOUNTS), time_ms=TIME_MS + 1_000 * n)
-            for n in range(1, RECORDS + 1)
+            put("m", n, account=ACCOUNT, time_ms=TIME_MS + 1_000 * n) for n in range(1, RECORDS + 1)
         )
         self._records = PartitionLog(list(events)).records
         self._owners: list[_Owner] = []
@@ -111,9 +111,8 @@ class Filers:
             (4, self._take_over),
             (6, self._append),
             (10, self._file),
-            (20, self._go_on),
-            (4, self._retire),
-            (1, self._kill),
+            (30, self._go_on),
+            (2, self._retire),
             (1, self._lose_power),
             (1, self._fill_disk),
             (4, self.look),
@@ -124,6 +123,8 @@ class Filers:
         self._end()
 
     def _take_over(self) -> None:
+        if len(self._owners) >= OWNERS_MAX:
+            self._kill()
         cover, epoch, _ = inherit(self._store.path, self._disk)
         owner = PartitionOwner(
             self._store.path, self._disk, self._store.identity, epoch, cover, self._draw_epoch
@@ -138,11 +139,11 @@ class Filers:
         return self._chance.choice(fitting) if fitting else None
 
     def _append(self) -> None:
-        """What is being filed was sealed before; the next segment may grow."""
+        """Often by the oldest, the zombie of all others: so it is ahead of them."""
         owners = [one for one in self._owners if one.may_append]
         if owners:
-            one = self._chance.choice(owners)
-            end = one.owner.position + self._chance.randint(1, 3)
+            one = owners[0] if self._chance.random() < 0.5 else self._chance.choice(owners)
+            end = one.owner.position + self._chance.randint(1, 2)
             try:
                 self._store.journal(one.owner, self._records[:end])
             except NoSpaceError:
@@ -171,7 +172,7 @@ class Filers:
 
     def _go_on(self) -> None:
         if (one := self._one(busy=True)) is not None:
-            self._run(one, self._chance.choice([1, 1, 3, 40]))
+            self._run(one, self._chance.choice([1, 5, 20, 40]))
 
     def _run(self, one: _Owner, steps: int) -> None:
         assert one.call is not None
@@ -190,10 +191,9 @@ class Filers:
         self.merged += getattr(result, "compacted", 0)
 
     def _kill(self) -> None:
-        if self._owners:
-            one = self._chance.choice(self._owners)
-            self._owners.remove(one)
-            self._bury(one)
+        one = self._chance.choice(self._owners)
+        self._owners.remove(one)
+        self._bury(one)
 
     def _bury(self, one: _Owner) -> None:
         self._disk.dead = True
@@ -217,7 +217,7 @@ class Filers:
     def look(self) -> None:
         """Raises ViolationError where a reader does not find what was promised, each once."""
         reader = self._store.reader()
-        entries = [e for one in ACCOUNTS for e in reader.stream(one, []) if isinstance(e, Entry)]
+        entries = [one for one in reader.stream(ACCOUNT, []) if isinstance(one, Entry)]
         found = sorted(member.offset for entry in entries for member in entry.members)
         if found[: self._promised] != list(range(self._promised)):
             raise ViolationError(f"{self._promised} promised, a reader finds {found}")
