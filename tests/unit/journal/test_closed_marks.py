@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,16 +51,29 @@ def test_what_is_marked_before_the_close_counts_and_what_is_marked_after_it_does
     assert marked_epochs(path) == {FIRST, SECOND}
 
 
-def test_a_second_owner_that_did_not_know_of_the_close_does_not_raise_what_counts(
+class _OvertakenDisk(Disk):
+    """Lets others act ahead of its first rename."""
+
+    def __init__(self, between: Callable[[], object]) -> None:
+        self._between = between
+
+    def rename(self, source: Path, target: Path) -> None:
+        between, self._between = self._between, lambda: None
+        between()
+        super().rename(source, target)
+
+
+def test_an_owner_that_another_overtakes_while_it_closes_does_not_raise_what_counts(
     path: PartitionPath,
 ) -> None:
-    """It lists the marks, the first owner closes one, its epoch marks again, and is closed anew."""
+    """It has found the mark open; the other closes it, and the epoch marks again."""
     mark(path, FIRST, 5)
-    close_marks(path, SECOND, DISK)
-    mark(path, FIRST, 9)
-    ((_, file),) = mark_files(path)
-    DISK.rename(file, path.directory / f"{FIRST}.{THIRD}.closed")
 
+    def close_and_mark() -> None:
+        close_marks(path, SECOND, DISK)
+        mark(path, FIRST, 9)
+
+    close_marks(path, THIRD, _OvertakenDisk(close_and_mark))
     assert farthest_mark(path).filed_to == 5
 
 
