@@ -9,8 +9,10 @@ middle, where the hole in a sequence puts the account in doubt as well.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 
 from streambackup.bus.port import partition_of
 from streambackup.domain.finding import Finding, FindingClass
@@ -28,7 +30,7 @@ from streambackup.metadata.account_log import (
     account_directory,
     decode_lines,
     list_accounts,
-    log_files,
+    with_logs,
 )
 from streambackup.reading.partition_log import filed_events
 from streambackup.reading.scratch import Scratch
@@ -116,13 +118,18 @@ def _filed(path: PartitionPath, account: str, filed_to: int) -> set[int] | None:
     """The offsets below *filed_to* that the account's logs hold; None where a line is damaged,
     which is a fault of its own and tells as much.
     """
+    read = partial(_offsets, path.generation, filed_to)
+    return with_logs(account_directory(path.root, account), read)
+
+
+def _offsets(generation: str, filed_to: int, logs: Sequence[Path]) -> set[int] | None:
     offsets = set[int]()
-    for _, file in log_files(account_directory(path.root, account)):
+    for file in logs:
         for line in decode_lines(file.read_bytes()):
             if isinstance(line, Unreadable):
                 if not line.last:
                     return None
-            elif line.generation == path.generation:
+            elif line.generation == generation:
                 offsets.update(offset for offset in line.offsets() if offset < filed_to)
     return offsets
 

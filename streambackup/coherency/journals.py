@@ -13,7 +13,7 @@ from streambackup.domain.finding import Finding, FindingClass
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.life import Life
-from streambackup.journal.mark import farthest_mark, mark_files, read_mark
+from streambackup.journal.mark import damaged_marks, farthest_mark
 from streambackup.journal.payload import Blobs, GivenUp, decode_payload
 from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import OpenedSegment, frames_of, open_segment
@@ -139,12 +139,11 @@ def _moved_aside(path: PartitionPath) -> Iterator[Finding]:
 
 
 def _marks(path: PartitionPath) -> Iterator[Finding]:
-    for _, file in mark_files(path):
-        if read_mark(file) is None:
-            yield Finding(
-                finding=FindingClass.DAMAGED_LINE,
-                what="the filed mark fails its check",
-                path=str(file),
-                cure="Copy it from another copy of the store. Without it, what still has a segment "
-                "is filed again, and the rest counts as a gap.",
-            )
+    for file in damaged_marks(path):
+        yield Finding(
+            finding=FindingClass.DAMAGED_LINE,
+            what="the filed mark fails its check",
+            path=str(file),
+            cure="Copy it from another copy of the store. Without it, what still has a segment "
+            "is filed again, and the rest counts as a gap.",
+        )

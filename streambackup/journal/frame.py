@@ -5,6 +5,7 @@ Pure: bytes in, bytes out.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
@@ -14,6 +15,7 @@ from streambackup.domain.crc import crc32c, crc32c_extend
 from streambackup.errors import newer_release
 
 FILE_MAGIC = b"sbjrnl1\n"
+_NEWER_MAGIC = re.compile(rb"sbjrnl[2-9]\n")
 FRAME_MAGIC = b"SBF1"
 _HEADER = struct.Struct("<4sII BB2x 8s QQ qI4x")
 _LAST_KNOWN = 1
@@ -112,9 +114,13 @@ def decode_frames(
     stand there: of *generation* (None: of any), of no offset before *first* or the frames before.
 
     Raises:
-        StoreError: a frame that passes its check is of a kind that this release does not know.
+        StoreError: a frame that passes its check is of a kind that this release does not know, or
+        the file is of a form that it does not.
     """
-    at = len(FILE_MAGIC) if data[: len(FILE_MAGIC)] == FILE_MAGIC else 0
+    magic = data[: len(FILE_MAGIC)]
+    if _NEWER_MAGIC.fullmatch(magic) and _frame_at(data, len(magic)) is None:
+        raise newer_release("a journal segment")  # With a frame behind it, the magic is damaged.
+    at = len(FILE_MAGIC) if magic == FILE_MAGIC else 0
     end = len(data)
     reach = first
     while at < end:

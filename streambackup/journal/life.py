@@ -14,6 +14,12 @@ LIFE_FILE = "generation.json"
 FORMAT = 1
 
 
+class _Numbered(msgspec.Struct, frozen=True):
+    """What every format says."""
+
+    format: int = FORMAT
+
+
 class Life(msgspec.Struct, frozen=True, kw_only=True):
     """One generation as this store knows it. ``partitions`` is the count that keys are
     placed by.
@@ -69,15 +75,15 @@ def read_lives(root: Path) -> list[Life]:
     lives = []
     for file in sorted(top.glob(f"*/{LIFE_FILE}")):
         try:
-            life = msgspec.json.decode(file.read_bytes(), type=Life)
+            data = file.read_bytes()
+            if msgspec.json.decode(data, type=_Numbered).format > FORMAT:
+                raise newer_release(str(file))
+            lives.append(msgspec.json.decode(data, type=Life))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"{file} is damaged: {error}",
                 hint="Copy it from another copy of the store, or write it again by hand.",
             ) from error
-        if life.format > FORMAT:
-            raise newer_release(str(file))
-        lives.append(life)
     return sorted(lives, key=lambda life: (life.number, life.generation))
 
 

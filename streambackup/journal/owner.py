@@ -12,7 +12,7 @@ import msgspec
 
 from streambackup.journal.cover import Cover, cover_and_segments, highest_epoch
 from streambackup.journal.frame import FrameKind, LastRecord, encode_frame
-from streambackup.journal.mark import FiledMark, farthest_mark, mark_files
+from streambackup.journal.mark import FiledMark, farthest_mark, marked_epochs
 from streambackup.journal.payload import EpochOpened, Gap, encode_payload
 from streambackup.journal.segment import EpochName, PartitionPath, SegmentName, SegmentWriter
 from streambackup.runtime.disk import Disk
@@ -98,5 +98,5 @@ def inherit(path: PartitionPath, disk: Disk) -> tuple[Cover, int, FiledMark]:
             with contextlib.suppress(FileNotFoundError):  # Filed and deleted by another owner.
                 disk.sync_file(segment.path)
         disk.secure_directories(path.directory, path.root)
-    marked = max((epoch.number for epoch, _ in mark_files(path)), default=0)
+    marked = max((epoch.number for epoch in marked_epochs(path)), default=0)
     return cover, max(highest_epoch(path), marked) + 1, mark

@@ -1,15 +1,16 @@
 """Account logs: an account's lines in order, one JSON object each, filed from sealed journal
 segments.
 
-Each filer's epoch has a file of its own, which only grows; readers take the union. A line ends with
-the CRC-32C of what stands before it (docs/format.md, "Account logs").
+Each filer's epoch has a file of its own, which only grows; those of earlier epochs are merged into
+one that never changes. Readers take the union. A line ends with the CRC-32C of what stands before
+it (docs/format.md, "Account log").
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote, unquote
@@ -27,9 +28,10 @@ NAME_BYTES_MAX = 120
 ACCOUNT_FILE = "account"
 """Holds the true id of an account whose directory is named by a hash."""
 _HASHED = re.compile(r"^~[0-9a-f]{64}$")
-_LOG = re.compile(r"^(\d{10})-([0-9a-f]{16})\.jsonl$")
+_LOG = re.compile(r"^(\d{10})-([0-9a-f]{16})(?:\.([0-9a-f]{16}))?\.jsonl$")
 _CHECK = re.compile(rb'^,"crc":"([0-9a-f]{8})"\}$')
 _L = TypeVar("_L", Line, PartitionEvent)
+_T = TypeVar("_T")
 _CHECK_BYTES = len(b',"crc":"00000000"}')
 
 _encode = msgspec.json.Encoder().encode
@@ -90,11 +92,14 @@ def _names(directory: Path) -> Iterator[str]:
         return
     if written := written_id(directory):
         yield written
-    for _, file in log_files(directory):
-        for line in decode_lines(file.read_bytes()):
-            if isinstance(line, Line):
-                yield line.account
-                break
+    yield from with_logs(directory, _accounts_named)
+
+
+def _accounts_named(logs: Sequence[Path]) -> list[str]:
+    """Whose the first line of each log is."""
+    lines = (decode_lines(log.read_bytes()) for log in logs)
+    firsts = (next((line for line in one if isinstance(line, Line)), None) for one in lines)
+    return [line.account for line in firsts if line is not None]
 
 
 def list_accounts(root: Path) -> Iterator[tuple[str, Path]]:
@@ -106,7 +111,7 @@ def list_accounts(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def log_files(directory: Path) -> list[tuple[EpochName, Path]]:
-    """The account log files in *directory*, oldest epoch first."""
+    """The account log files in *directory*, and who filed or merged each, oldest epoch first."""
     try:
         paths = sorted(directory.iterdir())
     except FileNotFoundError:
@@ -116,6 +121,42 @@ def log_files(directory: Path) -> list[tuple[EpochName, Path]]:
         for path in paths
         if (found := _LOG.match(path.name)) is not None
     ]
+
+
+def with_logs(directory: Path, read: Callable[[Sequence[Path]], _T]) -> _T:
+    """What *read* makes of the account log files in *directory*.
+
+    Where one of them was merged into another meanwhile, *read* is called again, with those that are
+    there then: reading some before and some after it would miss lines.
+    """
+    while True:
+        logs = log_files(directory)
+        try:
+            found = read([file for _, file in logs])
+        except FileNotFoundError:
+            if log_files(directory) == logs:
+                raise
+        else:
+            if log_files(directory) == logs:
+                return found
+
+
+def merged_name(epoch: EpochName, sha256: str) -> str:
+    """What a log is called that *epoch* merged from others and whose content has that hash: no two
+    that differ have one name, so whoever unlinks one unlinks what it has read.
+    """
+    return f"{epoch}.{sha256[:16]}.jsonl"
+
+
+def unfinished_name(epoch: EpochName) -> str:
+    """What a log is called that *epoch* is merging from others."""
+    return f".{epoch}.jsonl.tmp"
+
+
+def is_merged(log: Path) -> bool:
+    """Whether a log was merged from others, so that it never changes."""
+    found = _LOG.match(log.name)
+    return found is not None and found[3] is not None
 
 
 def encode_line(line: Line | PartitionEvent) -> bytes:
@@ -158,12 +199,17 @@ def _checked(data: bytes) -> Iterator[bytes | Unreadable]:
     for number, row in enumerate(rows, 1):
         if not row:
             continue
-        check = _CHECK.match(row[-_CHECK_BYTES:])
-        body = row[:-_CHECK_BYTES] + b"}"
-        if check is None or int(check[1], 16) != crc32c(body):
-            yield Unreadable(number, last=number == len(rows))
-        else:
-            yield body
+        body = checked_body(row)
+        yield Unreadable(number, last=number == len(rows)) if body is None else body
+
+
+def checked_body(row: bytes) -> bytes | None:
+    """The JSON of a line without its newline, as it was before its check was added; None where it
+    fails that.
+    """
+    check = _CHECK.match(row[-_CHECK_BYTES:])
+    body = row[:-_CHECK_BYTES] + b"}"
+    return None if check is None or int(check[1], 16) != crc32c(body) else body
 
 
 def note_unreadable(unreadable: Unreadable, path: Path) -> Finding:

@@ -13,6 +13,13 @@ STORE_FILE = "streambackup.json"
 FORMAT = 1
 
 
+class _Needed(msgspec.Struct, frozen=True):
+    """What every format says: its number, and from 2 on the first release that reads it."""
+
+    format: int = FORMAT
+    release: str | None = None
+
+
 class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Written once by ``init``.
 
@@ -49,14 +56,19 @@ def read_store_config(root: Path) -> StoreConfig:
             f"{file}: {error.strerror}", hint="--path names another backup path."
         ) from error
     try:
-        config = msgspec.json.decode(data, type=StoreConfig)
+        needed = msgspec.json.decode(data, type=_Needed)
+        if needed.format > FORMAT:
+            raise _newer_format(root, needed)
+        return msgspec.json.decode(data, type=StoreConfig)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(
             f"{file} is damaged: {error}", hint="Copy it from the state directory or another copy."
         ) from error
-    if config.format > FORMAT:
-        raise StoreError(
-            f"{root} has format {config.format}, this release knows {FORMAT}",
-            hint="Use a newer release of streambackup.",
-        )
-    return config
+
+
+def _newer_format(root: Path, needed: _Needed) -> StoreError:
+    release = "a newer release of it" if needed.release is None else f"{needed.release} or newer"
+    return StoreError(
+        f"{root} has format {needed.format}, this release knows {FORMAT}",
+        hint=f"Use streambackup in {release}.",
+    )

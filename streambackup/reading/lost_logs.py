@@ -13,7 +13,7 @@ from streambackup.bus.port import partition_of
 from streambackup.domain.partition_event import PartitionEventKind
 from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.life import Life
-from streambackup.journal.mark import farthest_mark, mark_files
+from streambackup.journal.mark import farthest_mark, marked_epochs
 from streambackup.journal.segment import EpochName, PartitionPath
 from streambackup.metadata.account_log import list_accounts, log_files
 from streambackup.reading.partition_log import filed_events
@@ -40,9 +40,7 @@ def partitions_without_logs(root: Path, lives: Sequence[Life]) -> list[Partition
 def _epochs_with_lines(root: Path, life: Life) -> dict[PartitionPath, set[EpochName]]:
     """The partitions of which lines were filed, and the epochs that may have filed them."""
     paths = (_path(root, life, number) for number in range(life.partitions))
-    return {
-        path: {epoch for epoch, _ in mark_files(path)} for path in paths if _lines_were_filed(path)
-    }
+    return {path: marked_epochs(path) for path in paths if _lines_were_filed(path)}
 
 
 def _path(root: Path, life: Life, partition: int) -> PartitionPath:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -27,8 +27,8 @@ from streambackup.metadata.account_log import (
     account_directory,
     decode_lines,
     list_accounts,
-    log_files,
     note_unreadable,
+    with_logs,
 )
 from streambackup.metadata.store_config import read_store_config
 from streambackup.reading.lost_logs import partitions_without_logs
@@ -166,13 +166,8 @@ class StoreReader:
         return {at: self._lost_logs[at] for at in places if at in self._lost_logs}
 
     def _filed_lines(self, account: str, findings: list[Finding]) -> dict[str, list[Line]]:
-        lines: dict[str, list[Line]] = {}
-        for _, file in log_files(account_directory(self.root, account)):
-            for line in decode_lines(file.read_bytes()):
-                if isinstance(line, Unreadable):
-                    findings.append(note_unreadable(line, file))
-                else:
-                    lines.setdefault(line.generation, []).append(line)
+        lines, found = with_logs(account_directory(self.root, account), _lines_by_generation)
+        findings += found
         return lines
 
     def _partitions_of(self, account: str) -> tuple[int, ...]:
@@ -186,6 +181,18 @@ class StoreReader:
             path = PartitionPath(self.root, life.generation, TRANSACTIONS, partition)
             held = self._tails[life.generation] = Tail(path, place_in(life, partition))
         return held
+
+
+def _lines_by_generation(logs: Sequence[Path]) -> tuple[dict[str, list[Line]], list[Finding]]:
+    lines = defaultdict[str, list[Line]](list)
+    findings = []
+    for file in logs:
+        for line in decode_lines(file.read_bytes()):
+            if isinstance(line, Unreadable):
+                findings.append(note_unreadable(line, file))
+            else:
+                lines[line.generation].append(line)
+    return lines, findings
 
 
 def _gaps(reasons: Mapping[Position, str]) -> list[Entry | PartitionEvent]:

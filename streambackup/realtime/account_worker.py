@@ -21,7 +21,7 @@ from streambackup.journal.admission import first_foreign
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.mark import FiledMark
 from streambackup.journal.payload import Records, encode_payload
-from streambackup.realtime.filing import Filed, FilingRequest
+from streambackup.realtime.filing import LOGS_MAX, Filed, FilingRequest
 from streambackup.realtime.retiring import Retiring
 from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.realtime.takeover import last_record
@@ -43,6 +43,7 @@ class SegmentSettings(msgspec.Struct, frozen=True, kw_only=True):
     segment_bytes: int = 64 * 1024 * 1024
     segment_age_ms: int = 60_000
     segment_retention_ms: int = 24 * 3600 * 1000
+    logs_max: int = LOGS_MAX
 
 
 class _Open:
@@ -142,7 +143,7 @@ class AccountWorker:
             elif now_ms - state.retired_ms >= RETIRE_EVERY_MS:
                 state.retired_ms = now_ms
                 retention_ms = self._settings.segment_retention_ms
-                await asyncio.to_thread(state.retiring.retire, state.filed_to, now_ms, retention_ms)
+                await asyncio.to_thread(state.retiring.retire, now_ms, retention_ms)
         self._file_early([self._open[turn] for turn in turns])
         return outcomes
 
@@ -190,6 +191,7 @@ class AccountWorker:
             owner.epoch.writer,
             self._moment_ms,
             mark,
+            self._settings.logs_max,
         )
         state.filing = (self._filer(request), mark)
 
@@ -207,6 +209,9 @@ class AccountWorker:
                 log.error("gap", partition=str(state.turn.owner.path.directory), reason=hole.reason)
             self._metrics.segments_filed.inc()
             self._metrics.entries.inc(filed.lines)
+            self._metrics.compacted.inc(filed.compacted.accounts)
+            for reason in filed.compacted.left:
+                log.warning("compaction_left", partition=state.turn.tp.partition, reason=reason)
             self._metrics.coalesced.inc(filed.joined)
             self._metrics.quarantined.labels(TRANSACTIONS).inc(filed.quarantined)
 

@@ -27,12 +27,16 @@ from streambackup.metadata.account_log import (
     is_hashed,
 )
 from streambackup.realtime.coalesce import coalesce
+from streambackup.realtime.compacting import NOTHING_COMPACTED, Compacted, compact
 from streambackup.runtime.disk import AppendFile, Disk
 
 GATHER_BYTES = 2 * 1024 * 1024
 """Of the journal, before an account's lines are appended: few writes, little memory."""
 OPEN_LOGS_MAX = 512
 """Account logs that a filing keeps open, for the next lines of the same accounts."""
+
+LOGS_MAX = 8
+"""Of so many log files an account's logs are left."""
 
 Describe = Callable[[tuple[str, ...]], None]
 
@@ -41,7 +45,7 @@ class FilingRequest(msgspec.Struct, frozen=True):
     """File a partition's union up to ``end``, which the requester has sealed.
 
     ``mark`` is what to say then, but for the count of records; ``where`` is the partition's place
-    in its topic.
+    in its topic. Accounts that get more than ``logs_max`` log files are compacted.
     """
 
     root: Path
@@ -51,6 +55,7 @@ class FilingRequest(msgspec.Struct, frozen=True):
     writer: str
     moment_ms: int
     mark: FiledMark
+    logs_max: int = LOGS_MAX
 
     @property
     def path(self) -> PartitionPath:
@@ -74,6 +79,7 @@ class Filed(msgspec.Struct, frozen=True):
     accounts: int
     described: tuple[str, ...]
     holes: tuple[PartitionEvent, ...]
+    compacted: Compacted = NOTHING_COMPACTED
 
 
 class _Filing:
@@ -166,8 +172,15 @@ class _Filing:
             accounts=len(self._paths),
             described=tuple(sorted(self._described)),
             holes=tuple(self._holes),
-            **{name: self._count[name] for name in ("lines", "records", "joined", "quarantined")},
+            lines=self._count["lines"],
+            records=self._count["records"],
+            joined=self._count["joined"],
+            quarantined=self._count["quarantined"],
         )
+
+    def directories(self) -> list[Path]:
+        """Of the accounts that lines were filed of."""
+        return [path.parent for path in self._paths.values()]
 
     def close(self) -> None:
         for log in self._open.values():
@@ -193,6 +206,7 @@ def file_partition(
     request: FilingRequest, disk: Disk, describe: Describe = _describe_nothing
 ) -> Filed:
     """File everything from the farthest mark to the request's end; durable, and marked, on return.
+    Then compact the logs of accounts that have too many.
 
     Ahead of the mark *describe* is told whose ``account_info`` is stale: behind it nobody would
     know, if this ended in between.
@@ -219,4 +233,7 @@ def file_partition(
     describe(filed.described)
     mark = msgspec.structs.replace(request.mark, records=before.records + filed.records)
     write_mark(path, request.epoch_name, mark, disk)
-    return filed
+    compacted = compact(
+        path, request.epoch_name, filing.directories(), disk, logs_max=request.logs_max
+    )
+    return msgspec.structs.replace(filed, compacted=compacted)

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from streambackup.domain.finding import Finding
+from streambackup.journal.mark import farthest_mark
 from streambackup.journal.segment import EpochName, PartitionPath, SegmentName
 from streambackup.journal.union import frames_of, open_segment
 from streambackup.runtime.disk import Disk
@@ -29,9 +30,9 @@ class Retiring:
         self._ends: dict[SegmentName, int] = {}
         self._filed_since_ms: dict[SegmentName, int] = {}
 
-    def retire(self, filed_to: int, now_ms: int, retention_ms: int) -> list[Path]:
-        """Delete the segments whose last frame a mark has covered for *retention_ms*, and move
-        aside the damaged among them: more may be in their bytes than could be filed.
+    def retire(self, now_ms: int, retention_ms: int) -> list[Path]:
+        """Delete the segments whose last frame a mark that counts has covered for *retention_ms*,
+        and move aside the damaged among them: more may be in their bytes than could be filed.
 
         Returns their paths.
 
@@ -39,6 +40,7 @@ class Retiring:
             StoreError: the disk failed.
         """
         gone = []
+        filed_to = farthest_mark(self._path).filed_to  # The owner's own may be closed.
         self._note_ends(filed_to)
         for segment, end in sorted(self._ends.items()):
             if end > filed_to:

@@ -192,8 +192,8 @@ class Disk:
         self.sync_file(path)
 
     def sync_all(self, root: Path, written: Iterable[Path]) -> None:
-        """Make every file in *written* durable, with every directory between it and *root*, in one
-        go where possible.
+        """Make every file in *written* durable that is still there, with every directory between it
+        and *root*, in one go where possible.
 
         One ``syncfs`` of the file system that holds *root*; file by file where the system has none.
         """
@@ -201,7 +201,10 @@ class Disk:
         if self._sync_file_system(root):
             return
         for path in files:
-            self.sync_file(path)
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # A newer owner has merged it into another.
+                self.sync_file(path)
         # Of directories too that someone else made and may not have lived to sync.
         parents = (parent for path in files for parent in directories_between(path, root))
         for directory in dict.fromkeys(parents):

@@ -64,6 +64,9 @@ class Metrics:
         self.segments_filed = self._counter(
             "segments_filed", "Journal segments filed into account logs."
         )
+        self.compacted = self._counter(
+            "accounts_compacted", "Times that an account's log files were merged into one."
+        )
 
     def _blobs(self) -> None:
         self.blobs_stored = self._counter("blobs_stored", "Blobs stored for the first time.")

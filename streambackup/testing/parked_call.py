@@ -53,6 +53,12 @@ class ParkedCall:
             call._back.release()
             call._turn.acquire()
 
+    def outcome(self) -> Any:
+        """What the call returned, or raised."""
+        if self._error is not None:
+            raise self._error
+        return self._result
+
     def tell(self, future: asyncio.Future[Any]) -> None:
         """Hand the outcome to *future*."""
         if self._error is None:

@@ -44,11 +44,13 @@ ACCOUNTS = ("anna@example.org", "ben/../x")
 ROUNDS = int(os.environ.get("STREAMBACKUP_CRASH_ROUNDS", "4"))
 """How much there is to do; scripts/crash --all asks for more."""
 BATCH_RECORDS_MAX = 7
+EPOCHS_BEFORE = 2
+"""Whose logs are merged in the run that is killed."""
 
 
 async def prepare(root: Path) -> None:
     """A store, topics, and on them messages, flag changes, a delete,
-    a damaged record and contents.
+    a damaged record and contents; some of them worked through by earlier epochs.
     """
     Disk().ensure_directories(root)
     config = StoreConfig(store=STORE, created_ms=0)
@@ -94,6 +96,8 @@ async def prepare(root: Path) -> None:
             records = [Outgoing(TRANSACTIONS, account.encode(), encode_event(e)) for e in events]
             records.append(Outgoing(TRANSACTIONS, account.encode(), b"not an event"))
             await producer.publish(records)
+        if round_ < EPOCHS_BEFORE:
+            await asyncio.to_thread(asyncio.run, consume(root))
     await producer.close()
     await bus.close()
 
@@ -119,7 +123,7 @@ async def consume(root: Path) -> None:
             moment_ms=100,
             disk=Disk(),
             clock=clock,
-            settings=SegmentSettings(segment_bytes=3_000),
+            settings=SegmentSettings(segment_bytes=3_000, logs_max=EPOCHS_BEFORE),
             metrics=metrics,
             filer=filer,
         )

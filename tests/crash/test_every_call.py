@@ -45,6 +45,7 @@ def undisturbed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> str
     asyncio.run(script.consume(root))
     report = check_store(root)
     assert report.findings == ()
+    assert list(root.glob("accounts/*/*/*.*.jsonl")) != []
     assert report.accounts == len(script.ACCOUNTS)
     return fingerprint(StoreReader(root))
 

@@ -5,6 +5,7 @@ Usage: scripts/golden. It refuses where the release in pyproject.toml has its fi
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import sys
 from collections.abc import Iterator
@@ -47,7 +48,8 @@ from streambackup.journal.payload import (
     encode_payload,
 )
 from streambackup.journal.segment import EpochName
-from streambackup.metadata.account_log import encode_line
+from streambackup.metadata.account_log import encode_line, merged_name
+from streambackup.metadata.compaction import merged_lines
 from streambackup.metadata.store_config import StoreConfig, encode_store_config
 from tests.golden.store import build_store
 from tests.golden.telling import TOLD
@@ -55,6 +57,7 @@ from tests.golden.telling import TOLD
 HERE = Path(__file__).parent
 GENERATION = "9f86d081884c7d65"
 EPOCH = EpochName(1, "00c0ffee00c0ffee")
+CLOSER = EpochName(9, "00decade00decade")
 TIME_MS = 1_795_262_400_000
 MAIL = b"Subject: Lunch\r\n\r\nAt one?\r\n" * 10
 NOISE = bytes(range(256))
@@ -196,6 +199,12 @@ def account_log() -> bytes:
     return b"".join(map(encode_line, lines))
 
 
+def merged_log() -> bytes:
+    """What two logs that share some lines become."""
+    lines = account_log().splitlines(keepends=True)
+    return b"".join(merged_lines([lines[::2], lines[1:]]))
+
+
 def partition_log() -> bytes:
     place = Position(GENERATION, 0, 15)
     return b"".join(
@@ -255,7 +264,9 @@ def small_files() -> dict[str, bytes]:
         "streambackup.json": encode_store_config(StoreConfig(store="5" * 32, created_ms=TIME_MS)),
         "generation.json": encode_life(life),
         f"{EPOCH}.filed": encode_mark(mark),
+        f"{EPOCH}.{CLOSER}.closed": encode_mark(mark),
         f"{EPOCH}.jsonl": account_log(),
+        merged_name(CLOSER, hashlib.sha256(merged_log()).hexdigest()): merged_log(),
         f"{EPOCH}.partition.jsonl": partition_log(),
         f"{EPOCH}-{11:020d}.journal": whole,
         f"{EPOCH}-{2**40:020d}.journal": whole[:-7],

@@ -175,6 +175,7 @@ TOLD: list[tuple[str, Callable[[Path], Any], Callable[[Path], bytes] | None]] = 
     ("files/*.journal", tell_segment, remake_segment),
     ("files/*.jsonl", tell_lines, remake_lines),
     ("files/*.filed", tell_mark, remake_mark),
+    ("files/*.closed", tell_mark, remake_mark),
     ("files/generation.json", tell_life, remake_life),
     ("files/streambackup.json", tell_config, remake_config),
     ("blobs/*.blob", tell_blob, None),

@@ -116,7 +116,7 @@ class _World:
 
     def retire(self) -> None:
         owner = self.an_owner()
-        Retiring(self.store.path, self.disk, owner.epoch).retire(self.store.filed_to, 0, 0)
+        Retiring(self.store.path, self.disk, owner.epoch).retire(0, 0)
 
     def kill(self) -> None:
         self._end(power=False)
@@ -161,7 +161,7 @@ class _World:
         owner = self.store.own()
         self.store.journal(owner, self.records)
         self.store.file(owner)
-        Retiring(self.store.path, self.disk, owner.epoch).retire(self.store.filed_to, 0, 0)
+        Retiring(self.store.path, self.disk, owner.epoch).retire(0, 0)
 
 
 @FEWER

@@ -274,4 +274,5 @@ def random_segments(chance: random.Random) -> SegmentSettings:
         segment_bytes=chance.choice([300, 1_000, 4_000]),
         segment_age_ms=chance.choice([500, 3_000, 20_000]),
         segment_retention_ms=chance.choice([0, 2_000, 10**9]),
+        logs_max=chance.choice([1, 2, 2, 8]),
     )

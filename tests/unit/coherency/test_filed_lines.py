@@ -41,7 +41,7 @@ def records() -> PartitionLog:
 
 def retire(store: PartitionStore) -> None:
     owner = store.own()
-    Retiring(store.path, store.disk, owner.epoch).retire(store.filed_to, 0, 0)
+    Retiring(store.path, store.disk, owner.epoch).retire(0, 0)
     assert store.path.segments() == []
 
 

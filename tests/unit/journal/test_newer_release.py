@@ -14,11 +14,13 @@ from streambackup.events.codec import decode_kept_event
 from streambackup.journal.frame import (
     FILE_MAGIC,
     NO_RECORD,
+    Damage,
     FrameKind,
     decode_frames,
     encode_frame,
 )
 from streambackup.journal.life import LIFE_FILE, Life, read_lives, write_life
+from streambackup.journal.mark import FiledMark, encode_mark, read_mark
 from streambackup.journal.payload import Records, decode_payload
 from streambackup.metadata.account_log import decode_lines
 from streambackup.runtime.disk import Disk
@@ -38,6 +40,27 @@ def test_a_frame_of_an_unknown_kind_is_refused() -> None:
     assert len(list(decode_frames(FILE_MAGIC + with_kind(frame, FrameKind.RECORDS)))) == 1
     with pytest.raises(StoreError, match="a journal frame of kind 9 was written by a newer"):
         list(decode_frames(FILE_MAGIC + with_kind(frame, 9)))
+
+
+def test_a_segment_of_a_newer_form_is_refused() -> None:
+    with pytest.raises(StoreError, match="a journal segment was written by a newer"):
+        list(decode_frames(b"sbjrnl2\n" + b"whatever follows"))
+
+
+def test_a_segment_whose_number_is_damaged_is_not_taken_for_a_newer_one() -> None:
+    frame = encode_frame(FrameKind.GAP, "0" * 16, 0, 1, NO_RECORD, b"")
+    (_, damage), (_, found) = decode_frames(b"sbjrnl3\n" + frame)
+
+    assert (damage, found) == (Damage(0, 8, torn=False), next(decode_frames(FILE_MAGIC + frame))[1])
+
+
+def test_a_mark_with_a_field_of_the_next_release_counts(tmp_path: Path) -> None:
+    mark = FiledMark(7, 1, 2, 3, records=4)
+    (tmp_path / "mark").write_bytes(encode_mark(mark).replace(b"{", b'{"added":[1],', 1))
+    found = read_mark(tmp_path / "mark")
+
+    assert found is not None
+    assert (found.filed_to, found.records) == (7, 4)
 
 
 def test_a_payload_of_another_layout_is_refused() -> None:
@@ -73,5 +96,8 @@ def test_a_generation_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     )
     write_life(tmp_path, life, Disk())
 
+    with pytest.raises(StoreError, match=rf"{LIFE_FILE} was written by a newer release"):
+        read_lives(tmp_path)
+    (tmp_path / "journal" / life.generation / LIFE_FILE).write_bytes(b'{"format":2,"number":"?"}')
     with pytest.raises(StoreError, match=rf"{LIFE_FILE} was written by a newer release"):
         read_lives(tmp_path)

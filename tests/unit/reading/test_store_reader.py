@@ -73,7 +73,7 @@ def test_what_is_filed_reads_as_it_did_before(tmp_path: Path, log: PartitionLog)
     owner = store.own()
     store.file(owner)
     both = store.reader()
-    Retiring(store.path, store.disk, owner.epoch).retire(store.filed_to, 0, 0)
+    Retiring(store.path, store.disk, owner.epoch).retire(0, 0)
     after = store.reader()
 
     assert store.path.segments() == []
@@ -166,7 +166,7 @@ def test_a_damaged_frame_puts_its_partitions_accounts_in_doubt(
     owner.position = 9
     store.file(owner)
     filed = store.reader().history(ACCOUNT)
-    Retiring(store.path, store.disk, owner.epoch).retire(9, 0, 0)
+    Retiring(store.path, store.disk, owner.epoch).retire(0, 0)
     retired = store.reader().history(ACCOUNT)
 
     assert unfiled.doubts == filed.doubts == retired.doubts
@@ -270,7 +270,7 @@ def filed_and_retired(root: Path, log: PartitionLog) -> PartitionStore:
     store = store_of(root, log)
     owner = store.own()
     store.file(owner)
-    Retiring(store.path, store.disk, owner.epoch).retire(store.filed_to, 0, 0)
+    Retiring(store.path, store.disk, owner.epoch).retire(0, 0)
     assert store.path.segments() == []
     return store
 

@@ -179,15 +179,17 @@ def test_segments_go_when_a_mark_covered_them_long_enough(
     store.file(owner)
     store.journal(owner, log.records[:6])
     owner.seal()
-    store.journal(owner, log.records)
     retiring = Retiring(store.path, store.disk, owner.epoch)
-    first, second, third = (store.path.path_of(name) for name in store.path.segments())
+    first, second = (store.path.path_of(name) for name in store.path.segments())
 
-    assert retiring.retire(3, 1_000, 500) == []
-    assert retiring.retire(3, 1_499, 500) == []
-    assert retiring.retire(3, 1_500, 500) == [first]
-    assert retiring.retire(6, 1_600, 500) == []
-    assert retiring.retire(6, 2_100, 500) == [second]
+    assert retiring.retire(1_000, 500) == []
+    assert retiring.retire(1_499, 500) == []
+    assert retiring.retire(1_500, 500) == [first]
+    store.file(owner)
+    store.journal(owner, log.records)
+    *_, third = (store.path.path_of(name) for name in store.path.segments())
+    assert retiring.retire(1_600, 500) == []
+    assert retiring.retire(2_100, 500) == [second]
     assert third.exists()
 
 
@@ -200,10 +202,10 @@ def test_the_open_segment_stays_whoever_shares_the_number(
     other = store.path.directory / f"{EpochName(owner.epoch.number, 'f' * 16)}-{'0' * 20}.journal"
     other.write_bytes(b"")
     retiring = Retiring(store.path, store.disk, owner.epoch)
-    retiring.retire(2, 0, 10)
+    retiring.retire(0, 10)
     store.journal(owner, log.records)
 
-    assert retiring.retire(2, 20, 10) == [other]
+    assert retiring.retire(20, 10) == [other]
     assert len(store.path.segments()) == 1
 
 
@@ -219,7 +221,7 @@ def test_a_damaged_segment_is_moved_aside_and_reported_as_long_as_it_is_there(
     segment.write_bytes(damaged)
     store.file(owner)
     successor = store.own()
-    Retiring(store.path, store.disk, successor.epoch).retire(store.filed_to, 0, 0)
+    Retiring(store.path, store.disk, successor.epoch).retire(0, 0)
     (aside,) = store.root.glob("quarantine/journal/*/*/*/*")
 
     assert store.path.segments() == []
@@ -246,7 +248,7 @@ def test_a_power_cut_takes_no_segment_that_is_moved_aside(
     disk = LossyDisk(root, dies_at=seed)
     retiring = Retiring(store.path, disk, store.own().epoch)
     with contextlib.suppress(PowerCutError):
-        retiring.retire(store.filed_to, 0, 0)
+        retiring.retire(0, 0)
     disk.crash(seed)
 
     kept = [p.read_bytes() for p in (segment, store.path.quarantine.path_of(name)) if p.exists()]
@@ -262,5 +264,5 @@ def test_a_torn_tail_does_not_keep_a_segment(store: PartitionStore, log: Partiti
     store.file(owner)
     retiring = Retiring(store.path, store.disk, store.own().epoch)
 
-    assert retiring.retire(store.filed_to, 0, 0) == [store.path.path_of(name)]
+    assert retiring.retire(0, 0) == [store.path.path_of(name)]
     assert not (store.root / "quarantine").exists()
