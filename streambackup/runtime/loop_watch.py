@@ -13,7 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import NamedTuple
 
 import structlog
@@ -78,6 +78,19 @@ class LoopRecord:
         return Lateness(max(self._longest_s, self._before_s), self._count)
 
 
+class _Answer:
+    """What the loop is asked for: the time at which it comes to it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.came = threading.Event()
+        self.at_s = 0.0
+
+    def __call__(self) -> None:
+        self.at_s = self._clock.monotonic_s()
+        self.came.set()
+
+
 class LoopWatch:
     """Asks the running loop twenty times a second to answer."""
 
@@ -110,36 +123,36 @@ class LoopWatch:
 
     def _watch(self, loop: asyncio.AbstractEventLoop, watched: int) -> None:
         while not self._over.wait(ASK_EVERY_S):
-            answered = threading.Event()
+            answer = _Answer(self._clock)
             asked_s = self._clock.monotonic_s()
             try:
-                loop.call_soon_threadsafe(answered.set)
+                loop.call_soon_threadsafe(answer)
             except RuntimeError:  # It is closed.
                 return
-            at = None if answered.wait(LATE_S) else where(sys._current_frames().get(watched))
+            at = None if answer.came.wait(LATE_S) else where(sys._current_frames().get(watched))
             waited_s = LATE_S
-            while not answered.wait(SLICE_S) and not self._over.is_set():
+            while not answer.came.wait(SLICE_S) and not self._over.is_set():
                 waited_s += SLICE_S
                 if waited_s > self._limit_s:
                     log.error("loop_stuck", for_s=round(waited_s), at=at)
                     self._end(StuckError.exit_code)
                     return
-            if not answered.is_set():
+            if not answer.came.is_set():
                 return
-            now_s = self._clock.monotonic_s()
-            self._record.note(now_s - asked_s, at, now_s)
+            self._record.note(answer.at_s - asked_s, at, answer.at_s)
 
 
 def where(frame: FrameType | None) -> str | None:
     """Where a thread is: in which function of ours, and in which that calls."""
-    stack = traceback.extract_stack(frame) if frame is not None else []
+    # Without the lines of code, which would be read from disk.
+    stack = [at.f_code for at, _ in traceback.walk_stack(frame)] if frame is not None else []
     if not stack:
         return None
-    if stack[-1].name in _WAITING:
+    if stack[0].co_name in _WAITING:
         return "nowhere: other threads or processes have the processor"
-    inner = stack[-1]
-    ours = next((at for at in reversed(stack) if at.filename.startswith(_OURS)), inner)
-    places = dict.fromkeys(
-        f"{Path(at.filename).name}:{at.lineno} {at.name}" for at in (ours, inner)
-    )
-    return " > ".join(places)
+    ours = next((code for code in stack if code.co_filename.startswith(_OURS)), stack[0])
+    return " > ".join(dict.fromkeys(map(_named, (ours, stack[0]))))
+
+
+def _named(code: CodeType) -> str:
+    return f"{Path(code.co_filename).stem}.{code.co_qualname}"

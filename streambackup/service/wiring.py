@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,11 +77,12 @@ async def open_outbox(
     producer = await bus.producer()
     try:
         directory = state / OUTBOX_FOLDER
-        outbox = Outbox(directory, source, producer, topics=topics, sole_writer=sole_writer)
+        opened = partial(Outbox, directory, source, producer, topics=topics)
+        outbox = await asyncio.to_thread(opened, sole_writer=sole_writer)
         try:
             yield Sender(outbox, producer, topics)
         finally:
-            outbox.close()
+            await asyncio.to_thread(outbox.close)
     finally:
         await producer.close()
 

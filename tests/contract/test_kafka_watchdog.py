@@ -13,7 +13,7 @@ import pytest
 from streambackup.bus.kafka import KafkaBus, KafkaSettings
 from streambackup.bus.kafka.consumer import KafkaConsumer
 from streambackup.bus.port import Ownership
-from streambackup.errors import StuckError
+from streambackup.errors import BusError, StuckError
 from streambackup.realtime.stream_worker import FetchSettings, StreamWorker
 from streambackup.realtime.takeover import Takeover
 from streambackup.runtime.clock import SystemClock
@@ -22,6 +22,7 @@ from streambackup.runtime.tasks import supervise
 from streambackup.service.watchdog import Watchdog
 from streambackup.testing.events import TIME_MS, put
 from streambackup.testing.partition_store import identity
+from tests.contract.bus_rig import Owner
 from tests.contract.test_kafka_bus import KafkaRig
 from tests.support.account_service import AccountService, ServedWorker, outgoing
 
@@ -159,6 +160,27 @@ BREAKS = [
     pytest.param([fetching], id="fetching"),
     pytest.param([coordination, heartbeats], id="coordination and heartbeats"),
 ]
+
+
+async def test_a_consumer_knows_when_its_group_heard_of_it_last(
+    kafka_address: str, topic: str
+) -> None:
+    bus = BreakableBus(kafka_address, [coordination, heartbeats], broken=1)
+    consumer = await bus.consumer([topic], group=f"test-{uuid.uuid4().hex}", ownership=Owner())
+    falls, before_s = 0, consumer.silence_s
+    while falls < 3:  # With each heartbeat.
+        await consumer.fetch(records_max=1, wait_ms=20)
+        falls += consumer.silence_s < before_s
+        before_s = consumer.silence_s
+    await bus.break_last()
+    broken_s = consumer.silence_s
+    while consumer.silence_s < broken_s + 1.0:
+        with pytest.raises(BusError, match="cut off"):
+            await consumer.fetch(records_max=1, wait_ms=20)
+    await consumer.close()
+    await bus.close()
+
+    assert falls == 3
 
 
 @pytest.mark.timeout(90)

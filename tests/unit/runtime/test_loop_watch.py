@@ -89,8 +89,8 @@ def test_what_ours_calls_is_named_with_the_function_of_ours() -> None:
     Metered()
 
     assert seen[0] is not None
-    assert seen[0].startswith("metrics.py:")
-    assert seen[0].endswith(" _counter")
+    assert seen[0].startswith("metrics.Metrics._stream > test_loop_watch.")
+    assert seen[0].endswith("._counter")
 
 
 STUCK = """
