@@ -193,9 +193,10 @@ class Bus(Protocol):
     async def producer(self) -> Producer: ...
 
     async def consumer(
-        self, topics: Collection[str], *, group: str, ownership: Ownership
+        self, topics: Collection[str], *, group: str | None, ownership: Ownership
     ) -> Consumer:
-        """Join *group* for *topics* (co-partitioned when several).
+        """Join *group* for *topics* (co-partitioned when several). Who reads as no group has all
+        partitions until it closes, beside whoever else reads, and the bus never hears how far it is.
 
         Positions come from *ownership*, never from the bus.
         """
