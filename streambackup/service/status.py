@@ -224,7 +224,7 @@ def _with_epochs(
 
 def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
     """All but the warnings, which follow from it."""
-    last_ms, gaps, quarantined = _recorded(home.root)
+    last_ms, gaps, quarantined = recorded(home.root)
     blobs, blob_bytes, stored_bytes = _blob_totals(home)
     lags = [partition.lag for partition in stream.partitions]
     disk = shutil.disk_usage(home.root)
@@ -281,7 +281,7 @@ def _partition(tp: TopicPartition, position: int, end: int) -> PartitionStatus:
     )
 
 
-def _recorded(root: Path) -> tuple[int, int, int]:
+def recorded(root: Path) -> tuple[int, int, int]:
     """Publish time of the last durable transaction; gaps and quarantined records, as far as they
     are filed, each once however often it was.
     """
