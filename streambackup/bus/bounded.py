@@ -71,18 +71,21 @@ class _BoundedConsumer:
         self._ownership = ownership
         self._read_to = read_to
         self._paused: set[TopicPartition] = set()
-        self._owned: set[TopicPartition] = set()
+        self._placed: set[TopicPartition] = set()
+        """Those that there is a position to read from."""
 
     async def open(self, topics: Collection[str]) -> None:
         self._consumer = await self._bus.consumer(topics, group=None, ownership=self)
-        self._consumer.pause([tp for tp in self._owned if self._is_at_end(tp)])
+        self._consumer.pause([tp for tp in self._placed if self._is_at_end(tp)])
 
     async def assigned(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
         positions = await self._ownership.assigned(partitions)
-        self._owned.update(partitions)
+        for tp in partitions:
+            self._read_to.pop(tp, None)
         self._read_to.update(positions)
+        self._placed.update(positions)
         return positions
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
@@ -108,7 +111,7 @@ class _BoundedConsumer:
 
     async def _look_for_ends(self) -> None:
         """Behind the last record below an end there may be offsets that no record has."""
-        for tp in self._owned - self._paused:
+        for tp in self._placed - self._paused:
             if not self._is_at_end(tp):
                 with contextlib.suppress(PositionLostError):  # The next fetch tells the owner.
                     following = await self._bus.read(tp, self._read_to[tp], records_max=1)
@@ -126,6 +129,7 @@ class _BoundedConsumer:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._consumer.seek(partition, offset)
         self._read_to[partition] = offset
+        self._placed.add(partition)
         self._set_pause([partition])
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
