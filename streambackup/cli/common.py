@@ -21,6 +21,11 @@ def given_path(kind: type, tokens: Sequence[Token]) -> Path:
     return Path(tokens[0].value)
 
 
+def given_paths(kind: type, tokens: Sequence[Token]) -> list[Path]:
+    """The same of an option that may be repeated."""
+    return [given_path(kind, [token]) for token in tokens]
+
+
 @Parameter(name="*", group=_GROUP)
 @dataclass(frozen=True)
 class Common:

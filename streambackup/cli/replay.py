@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from streambackup.cli.common import NOTHING_SAID, Common, given_path
+from streambackup.cli.common import NOTHING_SAID, Common, given_path, given_paths
 from streambackup.cli.render import progress, write_document, write_json_line
 from streambackup.domain.words import counted
 from streambackup.errors import IncompleteError
@@ -37,13 +37,13 @@ def replay(
         ),
     ] = None,
     content_from: Annotated[
-        tuple[Path, ...],
+        list[Path] | None,
         Parameter(
             help="Backup path to take content from that the topics do not hold any more; may be "
             "repeated.",
-            converter=given_path,
+            converter=given_paths,
         ),
-    ] = (),
+    ] = None,
     bytes_per_second: Annotated[
         int | None,
         Parameter(help="Read so many bytes a second at most.", validator=Number(gte=1)),
@@ -60,7 +60,7 @@ def replay(
         to=to,
         as_primary=as_primary,
         like=like,
-        content_from=content_from,
+        content_from=tuple(content_from or ()),
         bytes_per_second=bytes_per_second,
     )
     with _progress(as_json=common.json) as show:
