@@ -106,11 +106,12 @@ def test_a_replay_killed_beside_a_service_ends_equal_and_is_heard_by_nobody(
         assert copying.status()["replica_of"] == report["replica_of"]
         line = {"account": "anna", "item": "new", "type": "document", "state": {"name": "new"}}
         backup.publish([line])
-        for one in (backup, replica):
-            copying.wait_until(
-                lambda one=one: "new" in one.reader().history("anna").items, "both recorded it"
-            )
+        copying.wait_until(lambda: {*map(has_new, (backup, replica))} == {True}, "both had it")
     assert backup.json("fingerprint", "--compare", replica.path)["equal"]
+
+
+def has_new(backup: Backup) -> bool:
+    return "new" in backup.reader().history("anna").items
 
 
 def reached(running: Running) -> int:
