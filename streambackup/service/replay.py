@@ -154,6 +154,7 @@ class _Finish:
     async def run(self, sources: Sequence[LooseBlobs], lost: list[str]) -> ReplayReport:
         home = self._workers.home
         async with stopped_by_signals(self._stop):
+            self._progress(Step("surveying", 0))
             reader = StoreReader(home.root)
             survey = await asyncio.to_thread(Survey, reader, self._surveyed)
             with contextlib.closing(survey):
