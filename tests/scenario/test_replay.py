@@ -154,7 +154,6 @@ def test_one_that_is_told_to_stop_says_that_it_goes_on(tmp_path: Path, backup: B
     assert faults(to) == []
 
 
-@pytest.mark.row("F032", part="a lost store comes back from the topics")
 def test_a_lost_store_comes_back_and_goes_on_as_the_same(tmp_path: Path) -> None:
     """With its id, so that its node's sources, outbox and bus are its own still."""
     state = tmp_path / "state"
