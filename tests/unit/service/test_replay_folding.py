@@ -4,48 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from streambackup.bus.bounded import Pace
-from streambackup.bus.port import Bus, TopicPartition
+from streambackup.bus.port import TopicPartition
 from streambackup.errors import TopicError
 from streambackup.events.config import Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.life import write_life
-from streambackup.metadata.store_config import StoreConfig
 from streambackup.reading.store_reader import StoreReader
 from streambackup.reading.survey import Survey
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
 from streambackup.service.filer import filing_processes
-from streambackup.service.generations import life_of, list_generations, open_generation
+from streambackup.service.generations import life_of, list_generations
 from streambackup.service.replay_folding import Step, find_topics, fold_topics
-from streambackup.service.settings import BlobSettings, Settings, StoreSettings
-from streambackup.service.store_home import create_store, new_store_id
 from streambackup.service.wiring import Workers
-from streambackup.testing.memory_bus import MemoryBus
-from streambackup.testing.simulation.mailboxes import GIVE_UP_BYTES, Mailboxes
+from streambackup.testing.simulation.mailboxes import Mailboxes
+from tests.support.memory_service import TellingBus, memory_workers
 from tests.support.raw_bus import create_marked
 
 PARTITIONS = 3
 BURSTS = 60
 NO_LIMIT = Pace(None, SystemClock())
-
-
-class TellingBus(MemoryBus):
-    """Tells when a group said how far it is."""
-
-    def __init__(self) -> None:
-        super().__init__(clock=SystemClock())
-        self.heard = asyncio.Event()
-
-    def note(self, group: str, next_offsets: Mapping[TopicPartition, int]) -> None:
-        super().note(group, next_offsets)
-        self.heard.set()
 
 
 async def varied_bus(seed: str) -> TellingBus:
@@ -59,24 +43,9 @@ async def varied_bus(seed: str) -> TellingBus:
     return bus
 
 
-async def workers(root: Path, bus: Bus) -> Workers:
-    config = StoreConfig(store=new_store_id(), created_ms=1)
-    home = create_store(StoreSettings(path=root), config, Disk())
-    return Workers(
-        settings=Settings(blobs=BlobSettings(upload_give_up_bytes=GIVE_UP_BYTES)),
-        home=home,
-        caches=home.state,
-        bus=bus,
-        generation=await open_generation(bus),
-        primary="other",
-        disk=Disk(),
-        clock=SystemClock(),
-    )
-
-
 async def record(root: Path, bus: TellingBus) -> None:
     """What a service with both roles does until all transactions are durable."""
-    own = await workers(root, bus)
+    own = await memory_workers(root, bus)
     write_life(root, life_of(own.generation), Disk())
     stop = asyncio.Event()
     with filing_processes(1) as filer, ThreadPoolExecutor(1) as threads:
@@ -107,7 +76,7 @@ def survey(root: Path) -> tuple[object, ...]:
 async def replayed(root: Path, bus: TellingBus) -> list[Step]:
     steps: list[Step] = []
     topics = await find_topics(bus, await list_generations(bus))
-    await fold_topics(await workers(root, bus), topics, NO_LIMIT, steps.append)
+    await fold_topics(await memory_workers(root, bus), topics, NO_LIMIT, steps.append)
     return steps
 
 
@@ -140,7 +109,7 @@ async def test_what_comes_while_a_replay_runs_is_for_the_next(tmp_path: Path) ->
         steps.append(step)
         mailboxes.step()
 
-    own = await workers(tmp_path / "replay", bus)
+    own = await memory_workers(tmp_path / "replay", bus)
     await fold_topics(own, topics, NO_LIMIT, more)
     at_end = {TopicPartition(at.topic, at.partition): at.read_to for at in steps[-1].partitions}
     assert at_end == ends
