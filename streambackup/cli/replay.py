@@ -70,8 +70,9 @@ def replay(
     else:
         write_document(report, _lines(report), as_json=False)
     if not report.is_complete:
+        missing = counted(report.blobs.missing, "content")
         raise IncompleteError(
-            f"what the topics do not hold any more is missing in {report.path}",
+            f"what the topics do not hold is missing: {missing}, {_lost(report)}",
             hint="--content-from PATH takes content from another backup path.",
         )
 
@@ -92,14 +93,17 @@ def _doing(step: Step) -> str:
     )
 
 
+def _lost(report: ReplayReport) -> str:
+    generations = counted(len(report.lost_generations), "generation")
+    return f"{counted(report.gaps, 'gap')} in the transactions, {generations} without topics"
+
+
 def _lines(report: ReplayReport) -> Iterator[str]:
     kind = f"replica of {report.replica_of}" if report.replica_of else "the primary"
     yield f"store        {report.store}, {kind}, in {report.path}"
     yield f"accounts     {report.accounts}, {report.in_doubt} in doubt"
     yield f"quarantined  {counted(report.quarantined, 'record')}"
-    if report.gaps or report.lost_generations:
-        lost = counted(len(report.lost_generations), "generation")
-        yield f"missing      {counted(report.gaps, 'gap')}, {lost} without topics"
+    yield f"missing      {_lost(report)}"
     blobs = report.blobs
     yield (
         f"content      {blobs.stored} stored, {report.content_taken} of it from elsewhere, "

@@ -91,7 +91,8 @@ async def replay(
         primary = await _expect_primary(bus, settings, request)
         sources = [_content_of(path) for path in request.content_from]
         disk = Disk()
-        home = open_target(
+        home = await asyncio.to_thread(
+            open_target,
             target_settings(settings.store, request.to),
             primary,
             wanted_setup(primary, request.like),

@@ -89,10 +89,12 @@ def test_a_replay_killed_beside_a_service_ends_equal_and_is_heard_by_nobody(
     record_all(backup)
     told = committed(backup, fresh_kafka)
     ends = [ends_of(fresh_kafka, topic) for topic in (TRANSACTIONS, BLOBS)]
-    slowly = backup.command("replay", "--to", to, "--json", "--bytes-per-second", 40_000)
-    with Running(slowly, clean_environment(tmp_path), tmp_path / "replay.log") as running:
-        running.wait_until(lambda: reached(running) > 0, "it had read something")
+    slowly = ["--bytes-per-second", 8_000, "--set", "worker.batch_records_max=1"]
+    command = backup.command("replay", "--to", to, "--json", *slowly)
+    with Running(command, clean_environment(tmp_path), tmp_path / "replay.log") as running:
+        done = running.wait_until(lambda: reached(running), "it had read something")
         running.kill()
+    assert done < sum(end for of_topic in ends for end in of_topic.values())
     report = replay(backup, "--to", to)
     assert seen(to) == seen(backup.path)
     assert faults(to) == []

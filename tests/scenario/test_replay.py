@@ -113,7 +113,7 @@ def test_a_replay_that_was_killed_goes_on(tmp_path: Path, backup: Backup) -> Non
     to = tmp_path / "replay"
     record_all(backup)
     command = backup.command(
-        "replay", "--to", to, "--json", "--bytes-per-second", 60_000,
+        "replay", "--to", to, "--json", "--bytes-per-second", 8_000,
         "--set", "worker.batch_records_max=1",
     )  # fmt: skip
     reached = 0
