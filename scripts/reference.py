@@ -179,6 +179,10 @@ Where the bus cannot be asked, `status` shows what the store itself knows, `lag`
 partitions as not known (`null`), and then has the exit code of what is wrong with the bus: 7, 8 or
 21.
 
+`replay --json` gives a line for each step, and its report as the last one: `doing` (`replaying`,
+`surveying`, `filling`), `done` and `total`, and while it is replaying each partition's `begin`,
+`read_to` and `end`.
+
 ## Times
 
 | written | is |

@@ -77,6 +77,12 @@ class LooseBlobs:
             raise BlobDamagedError(f"the blob {digest} holds other content than its digest says")
         yield held
 
+    def stored_pieces(self, digest: str) -> Iterator[bytes]:
+        """The bytes of *digest* in the form in which they are stored, not verified. Raises
+        FileNotFoundError and StoreError.
+        """
+        return _read(self.path_of(digest))
+
     def read(self, digest: str) -> bytes:
         """The whole content; raises what ``pieces`` does."""
         return b"".join(self.pieces(digest))

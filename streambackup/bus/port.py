@@ -194,17 +194,22 @@ class Consumer(Protocol):
         ...
 
 
-class Bus(Protocol):
-    async def producer(self) -> Producer: ...
+class Consumers(Protocol):
+    """What those ask for a consumer who do nothing else with a bus."""
 
     async def consumer(
-        self, topics: Collection[str], *, group: str, ownership: Ownership
+        self, topics: Collection[str], *, group: str | None, ownership: Ownership
     ) -> Consumer:
-        """Join *group* for *topics* (co-partitioned when several).
+        """Join *group* for *topics* (co-partitioned when several). Who reads as no group has all
+        partitions until it closes, beside whoever else reads; the bus never hears how far it is.
 
         Positions come from *ownership*, never from the bus.
         """
         ...
+
+
+class Bus(Consumers, Protocol):
+    async def producer(self) -> Producer: ...
 
     async def bounds(self, topics: Collection[str]) -> dict[TopicPartition, Bounds]:
         """Begin and end of every partition of *topics*."""

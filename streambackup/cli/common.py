@@ -21,6 +21,11 @@ def given_path(kind: type, tokens: Sequence[Token]) -> Path:
     return Path(tokens[0].value)
 
 
+def given_paths(kind: type, tokens: Sequence[Token]) -> list[Path]:
+    """The same of an option that may be repeated."""
+    return [given_path(kind, [token]) for token in tokens]
+
+
 @Parameter(name="*", group=_GROUP)
 @dataclass(frozen=True)
 class Common:
@@ -53,14 +58,16 @@ class Common:
         """Send logs to standard error, as the settings say, or as JSON where that was asked for;
         answers have standard output alone.
 
-        What libraries say is for the log of a *service*: another command reports what came of it,
-        in one line. Debugging shows it all the same.
+        What libraries say, and what goes as it should, is for the log of a *service*: another
+        command reports what came of it, in one line. Debugging shows it all the same.
         """
         from streambackup.runtime.logs import configure_logs
 
-        libraries = service or settings.log.level == "debug"
+        level = settings.log.level
+        libraries = service or level == "debug"
         log_format = "json" if self.json else settings.log.format
-        configure_logs(settings.log.level, log_format, libraries=libraries)
+        told = "warning" if level == "info" and not service else level
+        configure_logs(told, log_format, libraries=libraries)
 
 
 NOTHING_SAID = Common()

@@ -30,6 +30,7 @@ COMMANDS = {
     "run": "Run the service until SIGTERM or Ctrl-C.",
     "status": "Show how far behind the store is, what it holds, and what needs attention.",
     "publish": "Publish JSON lines, each one change of an item.",
+    "replay": "Fold the topics from their beginning into another backup path.",
     "topic create": "Create the topics that are missing.",
     "topic describe": "Show the topics as they are.",
     "account list": "List the accounts that the store knows, deleted ones included.",

@@ -53,6 +53,12 @@ def write_document(document: object, lines: Iterable[str], *, as_json: bool) -> 
             write_line(printable(line))
 
 
+def write_json_line(document: object) -> None:
+    """Print one of several things, each on a line of its own, as soon as it is known."""
+    write_line(_encode(document).decode())
+    sys.stdout.flush()
+
+
 def write_line(line: str) -> None:
     sys.stdout.write(line + "\n")
 

@@ -34,10 +34,19 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
         return f"{_GENERATION_PREFIX}{self.generation}".encode()
 
 
-class Primary(msgspec.Struct, frozen=True):
-    """The store whose workers answer for this cluster."""
+class StoreSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """What was fixed when a store was made: whoever replays the topics needs the same."""
+
+    created_ms: int
+    moment_ms: int
+    ignored_attributes: tuple[str, ...]
+
+
+class Primary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The store whose workers answer for this cluster; older releases did not tell its setup."""
 
     store: str
+    setup: StoreSetup | None = None
 
 
 def generations_in(entries: dict[bytes, bytes]) -> list[Generation]:

@@ -93,7 +93,9 @@ class Gap(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StoredBlob(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A digest whose content is durable. ``offset`` is that of its last chunk."""
+    """A digest whose content is durable. ``offset`` is that of its last chunk, or the position of
+    who took it from another place than the topic.
+    """
 
     digest: str
     size: int

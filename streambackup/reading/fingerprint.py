@@ -8,6 +8,7 @@ are the same.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import msgspec
 
@@ -67,7 +68,11 @@ def account_hashes(reader: StoreReader) -> dict[str, bytes]:
 
 def fingerprint(reader: StoreReader) -> str:
     """64 hex digits."""
-    hashes = account_hashes(reader)
+    return root_of(account_hashes(reader))
+
+
+def root_of(hashes: Mapping[str, bytes]) -> str:
+    """The fingerprint of a store whose accounts have these *hashes*."""
     return _node("streambackup", [hashes[account] for account in sorted(hashes)]).hex()
 
 

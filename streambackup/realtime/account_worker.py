@@ -129,6 +129,8 @@ class AccountWorker:
             payload = encode_payload(fresh)
             owner.append(FrameKind.RECORDS, payload, last.offset + 1, last_record(last))
             self._metrics.last_transaction.set(last.timestamp / 1000)
+            waited_ms = self._clock.now_ms() - records[0].timestamp
+            self._metrics.durable_delay.observe(max(0, waited_ms) / 1000)
             state = self._open[turn]
             if state.began_ms is None:
                 state.began_ms = self._clock.now_ms()

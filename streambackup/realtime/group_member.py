@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import structlog
 
-from streambackup.bus.port import Bus, Consumer, Fetched, Ownership, TopicPartition
+from streambackup.bus.port import Consumer, Consumers, Fetched, Ownership, TopicPartition
 from streambackup.domain.liveness import Pulse
 from streambackup.errors import (
     AccessError,
@@ -25,11 +25,11 @@ BUS_AWAY_PAUSE_S = 1.0
 
 class GroupMember:
     """Takes part in *group*, which shares out the partitions of *topics*, with one consumer after
-    the other. A bus that is away is waited for, and said so once.
+    the other; where it is None, all of them are its own. A bus that is away is waited for, and said so once.
     """
 
     def __init__(
-        self, bus: Bus, topics: Collection[str], *, group: str, ownership: Ownership
+        self, bus: Consumers, topics: Collection[str], *, group: str | None, ownership: Ownership
     ) -> None:
         self._bus = bus
         self._topics = topics

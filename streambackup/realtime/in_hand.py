@@ -53,6 +53,11 @@ class InHand(Generic[K, R, T]):
         return frozenset[K]().union(*(batch.keys for batch in self._batches))
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing was read that is not durable and looked at."""
+        return not self._batches and not self._read
+
+    @property
     def at_work(self) -> frozenset[K]:
         """Of the batches that threads are not done with."""
         works = (batch for batch in self._batches if not batch.work.done())

@@ -8,13 +8,13 @@ durable, while others go on. What a worker does with a batch is its handler's af
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 import structlog
 
-from streambackup.bus.port import Bus, Consumer, Record, TopicPartition
+from streambackup.bus.port import Consumer, Consumers, Record, TopicPartition
 from streambackup.errors import (
     AccessError,
     BusError,
@@ -128,21 +128,24 @@ class Handler(Protocol):
 class StreamWorker:
     """Runs a handler over the partitions of one *topic*. Of the topics *beside* it, the group gives
     it the partitions of the same numbers, which nobody reads.
+
+    *settled* is called whenever all that was handed to it is durable and no partition waits.
     """
 
     def __init__(
         self,
         handler: Handler,
         *,
-        bus: Bus,
+        bus: Consumers,
         topic: str,
         beside: Collection[str] = (),
-        group: str,
+        group: str | None,
         life: Life,
         takeover: Takeover,
         settings: FetchSettings,
         clock: Clock,
         metrics: Metrics,
+        settled: Callable[[], None] = lambda: None,
     ) -> None:
         self._handler = handler
         self.topic = topic
@@ -152,6 +155,7 @@ class StreamWorker:
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
+        self._settled = settled
         self._scope: asyncio.Timeout | None = None
         self._turns: dict[TopicPartition, Turn] = {}
         self._waiting: dict[TopicPartition, Wait] = {}
@@ -209,6 +213,8 @@ class StreamWorker:
     async def _serve(self, consumer: Consumer, stop: asyncio.Event) -> None:
         try:
             while not stop.is_set():
+                if self._in_hand.is_empty and not self._waiting:
+                    self._settled()
                 await self._gather(consumer, stop)
                 async with self._turning:
                     await self._settle(consumer)

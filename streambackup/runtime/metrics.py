@@ -10,6 +10,7 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
+    Histogram,
     disable_created_metrics,
     generate_latest,
 )
@@ -17,6 +18,7 @@ from prometheus_client import (
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 PREFIX = "streambackup_"
+DELAYS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600, 3600)
 
 
 class Metrics:
@@ -70,6 +72,12 @@ class Metrics:
         )
         self.consumers_rebuilt = self._counter(
             "consumers_rebuilt", "Consumers that stood still and were made anew.", ("topic",)
+        )
+        self.durable_delay = Histogram(
+            PREFIX + "durable_delay_seconds",
+            "Seconds from publication to being durable here, of each batch's first transaction.",
+            buckets=DELAYS_S,
+            registry=self.registry,
         )
         self.segments_filed = self._counter(
             "segments_filed", "Journal segments filed into account logs."

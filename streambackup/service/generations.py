@@ -10,18 +10,20 @@ import secrets
 import msgspec
 
 from streambackup.bus.port import Bus, Outgoing, TopicDescription, TopicPartition, TopicSpec
-from streambackup.errors import InvalidEventError, StoreError, TopicError
+from streambackup.errors import AccessError, InvalidEventError, StoreError, TopicError
 from streambackup.events.codec import UNDECODABLE, decode_mailbox_event, encode_event
 from streambackup.events.config import (
     CONFIG_TOPIC,
     PRIMARY_KEY,
     Generation,
     Primary,
+    StoreSetup,
     generations_in,
 )
 from streambackup.events.mailbox import SCHEMA, Marker, MarkerKind
 from streambackup.events.topics import BLOBS, INVENTORY, QUARANTINE, TRANSACTIONS
 from streambackup.journal.life import Life
+from streambackup.metadata.store_config import StoreConfig
 from streambackup.runtime.clock import Clock
 
 DAY_MS = 24 * 3600 * 1000
@@ -113,13 +115,22 @@ async def find_generation(bus: Bus) -> Generation | None:
     Raises:
         TopicError: the config topic holds what is no generation.
     """
+    listed = await list_generations(bus)
+    return next((found for found in reversed(listed) if found.state == "open"), None)
+
+
+async def list_generations(bus: Bus) -> list[Generation]:
+    """Every generation that the config topic names, oldest first; none without that topic.
+
+    Raises:
+        TopicError: the config topic holds what is no generation.
+    """
     if TopicPartition(CONFIG_TOPIC, 0) not in await _config_bounds(bus):
-        return None
+        return []
     try:
-        listed = generations_in(await bus.latest(CONFIG_TOPIC))
+        return generations_in(await bus.latest(CONFIG_TOPIC))
     except UNDECODABLE as error:
         raise TopicError(f"{CONFIG_TOPIC} holds an entry that is no generation: {error}") from error
-    return next((found for found in reversed(listed) if found.state == "open"), None)
 
 
 async def _config_bounds(bus: Bus) -> dict[TopicPartition, object]:
@@ -155,42 +166,66 @@ async def describe_topics(bus: Bus, generation: Generation) -> list[TopicDescrip
     return await bus.describe(specs)
 
 
-async def claim_primary(bus: Bus, store: str) -> str:
-    """The primary store, which is *store* where none was named.
+async def claim_primary(bus: Bus, config: StoreConfig) -> str:
+    """The primary store, which is that of *config* where none was named.
 
     Of stores that claim it at the same time, the first in the topic is it. The topic keeps the last
-    entry for ever, so whoever comes too late repeats the first.
+    entry for ever, so whoever comes too late repeats the first. A primary whose setup the topic
+    does not tell adds it.
 
     Raises:
         TopicError: the config topic holds what is no primary.
     """
-    primary = await primary_store(bus)
+    ours = Primary(config.store, _setup_of(config))
+    primary = await find_primary(bus)
     if primary is None:
-        await _name_primary(bus, store)
-        primary = await primary_store(bus) or store
-        if primary != store:
+        await _name_primary(bus, ours)
+        primary = await find_primary(bus) or ours
+        if primary.store != ours.store:
             await _name_primary(bus, primary)
-    return primary
+    elif primary.store == ours.store and primary.setup is None:
+        with contextlib.suppress(AccessError):  # A worker may not; whoever repeats init may.
+            await _name_primary(bus, ours)
+    return primary.store
+
+
+def _setup_of(config: StoreConfig) -> StoreSetup:
+    return StoreSetup(
+        created_ms=config.created_ms,
+        moment_ms=config.moment_ms,
+        ignored_attributes=config.ignored_attributes,
+    )
 
 
 async def primary_store(bus: Bus) -> str | None:
-    """The store that was named first since none was.
+    """The id of the primary store, as ``find_primary`` finds it."""
+    primary = await find_primary(bus)
+    return None if primary is None else primary.store
+
+
+async def find_primary(bus: Bus) -> Primary | None:
+    """The store that was named first since none was, with the setup that it told last.
 
     Raises:
         TopicError: the config topic holds what is no primary.
     """
     partition = TopicPartition(CONFIG_TOPIC, 0)
     begin, end = (await bus.bounds([CONFIG_TOPIC]))[partition]
-    found: bytes | None = None
+    found: Primary | None = None
     for record in await bus.read(partition, begin, records_max=end - begin):
         if record.key == PRIMARY_KEY:
-            found = found or record.value if record.value else None
-    if found is None:
-        return None
+            found = _next_primary(found, record.value) if record.value else None
+    return found
+
+
+def _next_primary(before: Primary | None, value: bytes) -> Primary:
     try:
-        return msgspec.json.decode(found, type=Primary).store
+        named = msgspec.json.decode(value, type=Primary)
     except UNDECODABLE as error:
         raise TopicError(f"{CONFIG_TOPIC} holds an entry that is no primary: {error}") from error
+    if before is None or (named.store == before.store and named.setup is not None):
+        return named
+    return before
 
 
 def replica_error(store: str, primary: str) -> StoreError:
@@ -202,11 +237,11 @@ def replica_error(store: str, primary: str) -> StoreError:
     )
 
 
-async def _name_primary(bus: Bus, store: str) -> None:
+async def _name_primary(bus: Bus, primary: Primary) -> None:
     producer = await bus.producer()
     try:
-        primary = msgspec.json.encode(Primary(store))
-        await producer.publish([Outgoing(CONFIG_TOPIC, PRIMARY_KEY, primary)])
+        entry = msgspec.json.encode(primary)
+        await producer.publish([Outgoing(CONFIG_TOPIC, PRIMARY_KEY, entry)])
     finally:
         await producer.close()
 

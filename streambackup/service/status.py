@@ -230,7 +230,7 @@ def _with_epochs(
 
 def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
     """All but the warnings, which follow from it."""
-    recorded = _recorded(home.root)
+    seen = recorded(home.root)
     blobs, blob_bytes, stored_bytes = _blob_totals(home)
     lags = [partition.lag for partition in stream.partitions]
     disk = shutil.disk_usage(home.root)
@@ -244,14 +244,14 @@ def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
         partitions=stream.partitions,
         lag=None if not lags or None in lags else sum(filter(None, lags)),
         headroom_hours=_least(at.headroom_hours for at in stream.partitions),
-        last_transaction=format_instant(recorded.last_ms) if recorded.last_ms else None,
+        last_transaction=format_instant(seen.last_ms) if seen.last_ms else None,
         accounts=sum(1 for _ in list_accounts(home.root)),
         blobs=blobs,
         blob_bytes=blob_bytes,
         blob_stored_bytes=stored_bytes,
-        gaps=recorded.gaps,
-        quarantined=recorded.quarantined,
-        notices_waiting=_waiting(recorded.unnoticed, stream.primary, home.config.store),
+        gaps=seen.gaps,
+        quarantined=seen.quarantined,
+        notices_waiting=_waiting(seen.unnoticed, stream.primary, home.config.store),
         held_uploads=stream.held,
         disk_free_bytes=disk.free,
         disk_total_bytes=disk.total,
@@ -288,7 +288,7 @@ def _partition(tp: TopicPartition, position: int, end: int) -> PartitionStatus:
     )
 
 
-class _Recorded(NamedTuple):
+class Recorded(NamedTuple):
     """Publish time of the last durable transaction; gaps, quarantined records of transactions and
     those without notice among them, as far as they are filed, each once however often it was.
     """
@@ -299,7 +299,7 @@ class _Recorded(NamedTuple):
     unnoticed: int
 
 
-def _recorded(root: Path) -> _Recorded:
+def recorded(root: Path) -> Recorded:
     last_ms = unnoticed = 0
     kinds = Counter[PartitionEventKind]()
     for life in read_lives(root):
@@ -312,7 +312,7 @@ def _recorded(root: Path) -> _Recorded:
             noticed = noticed_to(path) if aside else 0
             unnoticed += sum(at >= noticed for at in aside)
     gaps, quarantined = kinds[PartitionEventKind.GAP], kinds[PartitionEventKind.QUARANTINE]
-    return _Recorded(last_ms, gaps, quarantined, unnoticed)
+    return Recorded(last_ms, gaps, quarantined, unnoticed)
 
 
 def _waiting(unnoticed: int, primary: str | None, store: str) -> int | None:

@@ -12,8 +12,9 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -76,6 +77,20 @@ def find_store(settings: StoreSettings) -> StoreHome:
         raise
 
 
+def find_state(settings: StoreSettings) -> Path:
+    """This node's part of the store at ``store.path``, also where the path itself was lost.
+
+    Raises:
+        NoStoreError: there is neither. StoreError: as ``find_store``.
+    """
+    try:
+        return find_store(settings).state
+    except NoStoreError:
+        if settings.state_path is None or _known(settings.state_path) is None:
+            raise
+        return settings.state_path
+
+
 def open_store(settings: StoreSettings, *, disk: Disk, clock: Clock) -> StoreHome:
     """The store at ``store.path``, for a service of this node; notes the time of its first run.
 
@@ -105,9 +120,15 @@ def open_store(settings: StoreSettings, *, disk: Disk, clock: Clock) -> StoreHom
     return home
 
 
-def create_store(settings: StoreSettings, wanted: StoreConfig, disk: Disk) -> StoreHome:
+def create_store(
+    settings: StoreSettings,
+    wanted: StoreConfig,
+    disk: Disk,
+    notes: Mapping[str, bytes] = MappingProxyType({}),
+) -> StoreHome:
     """Make *wanted* at ``store.path``; durable on return. Repeated with the same moment and ignored
-    attributes, it finishes what an interrupted one began and else changes nothing.
+    attributes, it finishes what an interrupted one began and else changes nothing. *notes* are
+    files of this node's state, there before the store is one.
 
     Raises:
         UsageError: there is a store with others. NoStoreError: this node has a store, and it is not
@@ -118,7 +139,7 @@ def create_store(settings: StoreSettings, wanted: StoreConfig, disk: Disk) -> St
     try:
         found = read_store_config(root)
     except NoStoreError:
-        return _make_store(settings, wanted, disk)
+        return _make_store(settings, wanted, disk, notes)
     home = _home(settings, found)
     if (found.moment_ms, found.ignored_attributes) != (wanted.moment_ms, wanted.ignored_attributes):
         raise UsageError(
@@ -134,9 +155,11 @@ def create_store(settings: StoreSettings, wanted: StoreConfig, disk: Disk) -> St
     return home
 
 
-def _make_store(settings: StoreSettings, wanted: StoreConfig, disk: Disk) -> StoreHome:
+def _make_store(
+    settings: StoreSettings, wanted: StoreConfig, disk: Disk, notes: Mapping[str, bytes]
+) -> StoreHome:
     root = settings.path
-    _refuse_without_own(settings)
+    _refuse_without_own(settings, but=wanted.store)
     _refuse_foreign_files(root)
     with _writing_in(root):
         disk.ensure_directories(root)
@@ -146,6 +169,8 @@ def _make_store(settings: StoreSettings, wanted: StoreConfig, disk: Disk) -> Sto
         wanted = msgspec.structs.replace(wanted, store=begun.store, created_ms=begun.created_ms)
     home = _home(settings, wanted)
     _note_here(home, disk)
+    for name, content in notes.items():
+        disk.replace(home.state / name, content)
     disk.replace(root / STORE_FILE, encode_store_config(wanted))
     return home
 
@@ -224,8 +249,9 @@ def _known(state: Path) -> StoreConfig | None:
         return None
 
 
-def _refuse_without_own(settings: StoreSettings) -> None:
-    """Where no store is at ``store.path``, this node may have one all the same: not mounted, say.
+def _refuse_without_own(settings: StoreSettings, *, but: str | None = None) -> None:
+    """Where no store is at ``store.path``, this node may have one all the same: not mounted, say,
+    or lost and made anew by the id *but*.
 
     A state directory in the path itself is what an interrupted init left; it cannot be seen where
     the path is not mounted.
@@ -237,7 +263,7 @@ def _refuse_without_own(settings: StoreSettings) -> None:
     if state is None or state.is_relative_to(settings.path):
         return
     copy = _known(state)
-    if copy is not None:
+    if copy is not None and copy.store != but:
         raise NoStoreError(
             f"{settings.path} is no backup path, and this node was set up for the store "
             f"{copy.store}: is it mounted?",

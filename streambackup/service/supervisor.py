@@ -132,7 +132,7 @@ async def open_stream(settings: Settings, home: StoreHome, clock: Clock) -> Asyn
         if settings.bus.kind == "embedded":
             await create_topics(bus, EMBEDDED_PARTITIONS, clock)
         generation = await open_generation(bus)
-        primary = await claim_primary(bus, home.config.store)
+        primary = await claim_primary(bus, home.config)
         if settings.bus.kind == "embedded" and primary != home.config.store:
             raise StoreError(
                 f"the bus in {home.state} belongs to store {primary}, this is store "

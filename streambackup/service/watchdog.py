@@ -62,7 +62,8 @@ class ConsumerWatch:
         """Whether the bus answers, the group's coordinator too, and has something unread."""
         try:
             async with asyncio.timeout(BUS_PATIENCE_S):
-                await self._bus.acknowledged(self._worker.member.group)
+                if group := self._worker.member.group:
+                    await self._bus.acknowledged(group)
                 return True, await self._has_unread(await self._bus.bounds([self._worker.topic]))
         except (BusError, TimeoutError):
             return False, False

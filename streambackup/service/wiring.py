@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streambackup.blobs.compression import Compression, CompressionSettings
+from streambackup.blobs.loose import LooseBlobs
 from streambackup.bus.embedded.bus import EmbeddedBus
-from streambackup.bus.port import Bus, Producer
+from streambackup.bus.port import Bus, Consumers, Producer
 from streambackup.events.config import Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.owner import PartitionOwner
 from streambackup.outbox.content import Topics
 from streambackup.outbox.outbox import Outbox
 from streambackup.realtime.account_worker import AccountWorker, Filer, SegmentSettings
+from streambackup.realtime.blob_filling import BlobFilling
 from streambackup.realtime.blob_worker import BlobWorker, BlobWorkerSettings
 from streambackup.realtime.notices import Notices, NoticeTopic
 from streambackup.realtime.stream_worker import FetchSettings, Handler, StreamWorker
@@ -29,7 +31,7 @@ from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
 from streambackup.service.generations import life_of
 from streambackup.service.settings import MaildirSettings, Settings
-from streambackup.service.store_home import StoreHome, find_store
+from streambackup.service.store_home import StoreHome, find_state
 from streambackup.sources.maildir.source import MaildirSource, MaildirTree
 
 BUS_FOLDER = "bus"
@@ -43,7 +45,7 @@ def open_bus(settings: Settings, clock: Clock) -> Bus:
     """The bus that the settings choose; nothing is connected yet.
 
     Raises:
-        NoStoreError: the embedded bus is part of a store, and there is none.
+        NoStoreError: the embedded bus is in the state of a store, and there is none.
         UsageError: certificates or passwords for the brokers cannot be used.
     """
     if settings.bus.kind == "kafka":
@@ -52,7 +54,7 @@ def open_bus(settings: Settings, clock: Clock) -> Bus:
         from streambackup.service.kafka_access import kafka_settings
 
         return KafkaBus(kafka_settings(settings.bus.kafka), clock=clock)
-    return EmbeddedBus(find_store(settings.store).state / BUS_FOLDER, clock=clock)
+    return EmbeddedBus(find_state(settings.store) / BUS_FOLDER, clock=clock)
 
 
 class Sender(NamedTuple):
@@ -164,26 +166,65 @@ class Workers:
         async with sending as sender:
             yield sender.outbox
 
+    def blob_filling(self, sources: Sequence[LooseBlobs]) -> BlobFilling:
+        return BlobFilling(
+            sources,
+            root=self.home.root,
+            disk=self.disk,
+            takeover=self._takeover(),
+            life=life_of(self.generation),
+        )
+
     def stream_worker(self, handler: Handler) -> StreamWorker:
         """The worker that consumes the handler's topic as its group."""
-        topic, *beside = {
-            TRANSACTIONS: [self.generation.transactions_topic, self.generation.inventory_topic],
-            BLOBS: [self.generation.blobs_topic],
-        }[handler.journal_topic]
+        beside = {TRANSACTIONS: [self.generation.inventory_topic], BLOBS: []}
+        return self._worker(
+            handler,
+            self.bus,
+            group=group_name(self.home.config.store, handler.journal_topic),
+            beside=beside[handler.journal_topic],
+        )
+
+    def replaying_worker(
+        self, handler: Handler, reading: Consumers, settled: Callable[[], None]
+    ) -> StreamWorker:
+        """The worker that folds what *reading* gives of the handler's topic, in no group."""
+        return self._worker(handler, reading, group=None, settled=settled)
+
+    def topic_of(self, handler: Handler) -> str:
+        """The topic of the generation that the handler's journal is of."""
+        topics = {
+            TRANSACTIONS: self.generation.transactions_topic,
+            BLOBS: self.generation.blobs_topic,
+        }
+        return topics[handler.journal_topic]
+
+    def _takeover(self) -> Takeover:
+        return Takeover(
+            root=self.home.root,
+            bus=self.bus,
+            disk=self.disk,
+            clock=self.clock,
+            identity=self.home.identity,
+        )
+
+    def _worker(
+        self,
+        handler: Handler,
+        consumers: Consumers,
+        *,
+        group: str | None,
+        beside: Collection[str] = (),
+        settled: Callable[[], None] = lambda: None,
+    ) -> StreamWorker:
         return StreamWorker(
             handler,
-            bus=self.bus,
-            topic=topic,
+            bus=consumers,
+            topic=self.topic_of(handler),
             beside=beside,
-            group=group_name(self.home.config.store, handler.journal_topic),
+            group=group,
             life=life_of(self.generation),
-            takeover=Takeover(
-                root=self.home.root,
-                bus=self.bus,
-                disk=self.disk,
-                clock=self.clock,
-                identity=self.home.identity,
-            ),
+            takeover=self._takeover(),
             settings=FetchSettings(
                 batch_records_max=self.settings.worker.batch_records_max,
                 fetch_wait_ms=self.settings.worker.fetch_wait_ms,
@@ -192,6 +233,7 @@ class Workers:
             ),
             clock=self.clock,
             metrics=self.metrics,
+            settled=settled,
         )
 
 

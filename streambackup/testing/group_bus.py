@@ -43,8 +43,17 @@ class GroupBus(MemoryBus):
         return self._closed
 
     async def consumer(
-        self, topics: Collection[str], *, group: str, ownership: Ownership
+        self, topics: Collection[str], *, group: str | None, ownership: Ownership
     ) -> LocalConsumer:
+        if group is None:
+            consumer = await super().consumer(topics, group=group, ownership=ownership)
+            self._own.append(consumer)
+            return consumer
+        return await self._member(topics, group, ownership)
+
+    async def _member(
+        self, topics: Collection[str], group: str, ownership: Ownership
+    ) -> GroupConsumer:
         consumer = GroupConsumer(
             self, group, self._partitions_of(topics), ownership, self._groups, self._look
         )

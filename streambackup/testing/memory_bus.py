@@ -119,10 +119,11 @@ class MemoryBus:
         return MemoryProducer(self)
 
     async def consumer(
-        self, topics: Collection[str], *, group: str, ownership: Ownership
+        self, topics: Collection[str], *, group: str | None, ownership: Ownership
     ) -> LocalConsumer:
         async def note(next_offsets: Mapping[TopicPartition, int]) -> None:
-            self.note(group, next_offsets)
+            if group is not None:
+                self.note(group, next_offsets)
 
         consumer = LocalConsumer(
             partitions=self._partitions_of(topics),

@@ -187,6 +187,25 @@ class BusConsumerContract:
             assert len((await fetch_until(consumer, 5))[TopicPartition(topic, 0)]) == 5
             await consumer.close()
 
+    async def test_who_reads_as_no_group_has_everything_beside_others_and_leaves_no_trace(
+        self, rig: Rig
+    ) -> None:
+        topic = await rig.topic(partitions=2)
+        await rig.publish(*numbered(topic, range(5)), *numbered(topic, range(5), partition=1))
+        group = f"test-{uuid4().hex}"
+        member = await rig.consumer(topic, group=group)
+        owners = [Owner(), Owner({TopicPartition(topic, 0): 5, TopicPartition(topic, 1): 3})]
+        alone = [await rig.bus.consumer([topic], group=None, ownership=owner) for owner in owners]
+        assert len(await fetch_until(member, 10)) == 2
+        assert len(await fetch_until(alone[0], 10)) == 2
+        assert values((await fetch_until(alone[1], 2))[TopicPartition(topic, 1)]) == [b"3", b"4"]
+        for consumer in alone:
+            await consumer.acknowledge({TopicPartition(topic, 0): 5})
+            await consumer.close()
+        await member.close()
+        assert [len(owner.revocations) for owner in owners] == [1, 1]
+        assert await rig.bus.acknowledged(group) == {}
+
     async def test_close_gives_the_partitions_back_once(self, rig: Rig) -> None:
         topic = await rig.topic(partitions=2)
         owner = Owner()

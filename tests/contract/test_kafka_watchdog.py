@@ -72,7 +72,7 @@ class BreakableBus(KafkaBus):
         self.consumers: list[KafkaConsumer] = []
 
     async def consumer(
-        self, topics: Collection[str], *, group: str, ownership: Ownership
+        self, topics: Collection[str], *, group: str | None, ownership: Ownership
     ) -> KafkaConsumer:
         consumer = await super().consumer(topics, group=group, ownership=ownership)
         self.consumers.append(consumer)

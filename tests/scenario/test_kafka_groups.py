@@ -205,6 +205,28 @@ def test_a_replica_has_all_the_data_and_publishes_nothing(tmp_path: Path, fresh_
     assert replica.ask("item", "cat", LINE["account"], "note").output == CONTENT
 
 
+@pytest.mark.row("F190")
+def test_a_replica_goes_on_from_its_own_position_whoever_else_works(
+    tmp_path: Path, fresh_kafka: str
+) -> None:
+    """Either records alone what comes while the other is away, and both have all in the end."""
+    settings = {**SETTINGS, "bus.kafka.bootstrap_servers": fresh_kafka}
+    primary = Backup(tmp_path / "primary", settings=settings)
+    primary.json("topic", "create", "--partitions", PARTITIONS)
+    primary.init()
+    replica = Backup(tmp_path / "replica", settings=settings).init()
+    lines = [{**LINE, "item": f"note {number}"} for number in range(3)]
+    for number, alone in enumerate((replica, primary, replica)):
+        with alone.service() as running:
+            primary.publish([lines[number]], files={"one.txt": CONTENT})
+            running.wait_until_caught_up()
+            found = set(alone.reader().history("ann@example.org").items)
+            assert found == {f"note {earlier}" for earlier in range(number + 1)}
+    with primary.service() as running:
+        running.wait_until_caught_up()
+    assert primary.json("fingerprint", "--compare", replica.path)["equal"]
+
+
 def test_a_replica_watches_no_sources(tmp_path: Path, fresh_kafka: str) -> None:
     settings = {**SETTINGS, "bus.kafka.bootstrap_servers": fresh_kafka}
     primary = Backup(tmp_path / "primary", settings=settings)

@@ -107,10 +107,8 @@ def test_there_is_something_to_type() -> None:
 
 def test_every_metric_that_an_alert_asks_for_is_there() -> None:
     asked = set(re.findall(r"streambackup_\w+", PAGE.read_text()))
-    there = {
-        family.name + ("_total" if family.type == "counter" else "")
-        for family in Metrics().registry.collect()
-    }
+    ending = {"counter": "_total", "histogram": "_bucket"}
+    there = {family.name + ending.get(family.type, "") for family in Metrics().registry.collect()}
 
     assert asked - there == set()
     assert len(asked) > 5

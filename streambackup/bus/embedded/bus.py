@@ -43,7 +43,7 @@ class EmbeddedBus:
         return EmbeddedProducer(self._folder, self._consumers)
 
     async def consumer(
-        self, topics: Collection[str], *, group: str, ownership: Ownership
+        self, topics: Collection[str], *, group: str | None, ownership: Ownership
     ) -> LocalConsumer:
         """As the port says.
 
@@ -58,10 +58,12 @@ class EmbeddedBus:
             return await asyncio.to_thread(self._folder.look, wanted, records_max)
 
         async def note(next_offsets: Mapping[TopicPartition, int]) -> None:
-            await asyncio.to_thread(self._folder.acknowledge, group, next_offsets)
+            if group is not None:
+                await asyncio.to_thread(self._folder.acknowledge, group, next_offsets)
 
         held = self._held.enter_context(contextlib.ExitStack())
-        held.callback(os.close, self._folder.lock_group(group))
+        if group is not None:
+            held.callback(os.close, self._folder.lock_group(group))
         consumer = LocalConsumer(
             partitions=partitions, ownership=ownership, look=look, note=note, left=held.close
         )

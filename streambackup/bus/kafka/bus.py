@@ -53,13 +53,16 @@ class KafkaBus:
         return KafkaProducer(self._settings, self._clock, self._topics)
 
     async def consumer(
-        self, topics: Collection[str], *, group: str, ownership: Ownership
+        self, topics: Collection[str], *, group: str | None, ownership: Ownership
     ) -> KafkaConsumer:
         partitions = await self._partitions(topics)
         client = new_consumer(self._settings, group=group)
         consumer = KafkaConsumer(client, partitions=partitions, ownership=ownership)
         try:
-            await consumer.join(self._settings)
+            if group is None:
+                await consumer.take_all(self._settings)
+            else:
+                await consumer.join(self._settings)
         except BaseException:
             await stop_consumer(client)
             raise

@@ -1,5 +1,5 @@
-"""Consuming from Kafka as a member of a group: the partitions that the group gives us, at positions
-that their owner gives.
+"""Consuming from Kafka: the partitions that our group gives us, or all where we are in none, at
+positions that their owner gives.
 
 aiokafka swallows what its callbacks raise, and sends no heartbeats while it tells what was
 assigned. So the callbacks only take note; ``fetch`` asks the owner, and raises what went wrong.
@@ -55,21 +55,38 @@ class KafkaConsumer(ConsumerRebalanceListener):
         self._failure: Exception | None = None
         self._rebalanced = asyncio.Event()
         self._heard_s = self._known_s = asyncio.get_running_loop().time()
+        self._is_member = False
 
     @property
     def silence_s(self) -> float:
+        if not self._is_member:
+            return 0.0
         return asyncio.get_running_loop().time() - self._known_s
+
+    async def take_all(self, settings: KafkaSettings) -> None:
+        """Take every partition, as a member of no group. What the owner objects to, the next
+        ``fetch`` raises.
+        """
+        with kafka_errors("connecting", needs="Read"):
+            await start_client(self._client, settings)
+        self._client.assign(self._all)
+        self.on_partitions_assigned(frozenset(self._all))
+        await self._take_first()
 
     async def join(self, settings: KafkaSettings) -> None:
         """Become a member, and take what the group gives first. What the owner objects to, the next
         ``fetch`` raises.
         """
+        self._is_member = True
         self._client.subscribe(sorted({tp.topic for tp in self._all}), listener=self)
         with kafka_errors("joining the group", needs="Read"):
             async with asyncio.timeout(join_limit_s(settings)):
                 await start_client(self._client, settings)
                 self._note_heartbeats()
                 await self._rebalanced.wait()
+        await self._take_first()
+
+    async def _take_first(self) -> None:
         try:
             await self._take_given()
         except Exception as error:  # whatever it is, it reaches the caller of fetch
@@ -203,6 +220,8 @@ class KafkaConsumer(ConsumerRebalanceListener):
         return {KafkaPartition(*tp) for tp in partitions} & self._owned
 
     async def acknowledge(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        if not self._is_member:
+            return
         with kafka_errors("acknowledging", needs="Read"):
             async with asyncio.timeout(REQUEST_LIMIT_S):
                 await self._client.commit(

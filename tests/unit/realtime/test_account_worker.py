@@ -11,6 +11,7 @@ from streambackup.domain.entry import Entry, ItemType
 from streambackup.errors import NoSpaceError, StoreError
 from streambackup.journal.cover import find_cover
 from streambackup.journal.mark import farthest_mark
+from streambackup.metadata.account_log import account_directory, log_files
 from streambackup.reading.fingerprint import fingerprint
 from streambackup.realtime.account_worker import SegmentSettings
 from streambackup.testing.events import ACCOUNT, TIME_MS, put
@@ -49,6 +50,47 @@ def offsets_read(service: AccountService) -> list[int]:
         for element in reader.stream(account, [])
         if isinstance(element, Entry)
         for member in element.members
+    )
+
+
+@pytest.mark.row("F032", part="from publication to durable")
+async def test_a_metric_tells_how_long_transactions_waited_to_be_durable(tmp_path: Path) -> None:
+    """Ten batches of three records, of which the last waited for two seconds and a half."""
+    service = AccountService(tmp_path, batch_records_max=3)
+    await service.create()
+    puts = [put(f"m{number}", number, time_ms=TIME_MS) for number in range(1, 31)]
+    service.publish(*puts[:27])
+    await service.work()
+    service.publish(*puts[27:])
+    service.clock.advance(ms=2_500)
+    await service.work()
+    samples = {
+        (
+            sample.name.removeprefix("streambackup_durable_delay_seconds_"),
+            sample.labels.get("le"),
+        ): sample.value
+        for sample in next(iter(service.metrics.durable_delay.collect())).samples
+    }
+    assert (samples["count", None], samples["sum", None]) == (10, 2.5)
+    assert (samples["bucket", "0.01"], samples["bucket", "2.5"]) == (9, 10)
+
+
+@pytest.mark.row("F021", part="one write per item of a burst")
+async def test_a_burst_of_equal_notices_is_one_line_per_item(tmp_path: Path) -> None:
+    """That three messages were read, said a hundred times each within a moment."""
+    service = AccountService(tmp_path, batch_records_max=1_000)
+    await service.create()
+    burst = [
+        put(f"m{number % 3}", number, time_ms=TIME_MS, flags=["seen"]) for number in range(1, 301)
+    ]
+    service.publish(*burst)
+    assert await service.work() is None
+    logs = [file for _, file in log_files(account_directory(tmp_path, ACCOUNT))]
+    assert sum(file.read_bytes().count(b"\n") for file in logs) == 3
+    history = service.reader().history(ACCOUNT)
+    states = {item: found.states for item, found in history.items.items()}
+    assert {item: len(found[0].transactions) for item, found in states.items()} == dict.fromkeys(
+        ("m0", "m1", "m2"), 100
     )
 
 

@@ -25,7 +25,9 @@ class RebalancingBus(MemoryBus):
         self.calls: list[str] = []
         self.fetches = 0
 
-    async def consumer(self, topics: Collection[str], *, group: str, ownership: Ownership) -> Any:
+    async def consumer(
+        self, topics: Collection[str], *, group: str | None, ownership: Ownership
+    ) -> Any:
         inner = await super().consumer(topics, group=group, ownership=ownership)
         return _Consumer(self, inner, ownership)
 

@@ -32,7 +32,9 @@ class RestlessBus(MemoryBus):
         self.fetches = 0
         self.rebalances = 0
 
-    async def consumer(self, topics: Collection[str], *, group: str, ownership: Ownership) -> Any:
+    async def consumer(
+        self, topics: Collection[str], *, group: str | None, ownership: Ownership
+    ) -> Any:
         inner = await super().consumer(topics, group=group, ownership=ownership)
         return _Consumer(self, inner, ownership)
 

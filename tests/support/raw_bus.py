@@ -1,0 +1,64 @@
+"""The bus as a foreign producer has it, from a test that does not wait for anything itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+
+import msgspec
+
+from streambackup.bus.port import Bounds, Bus, Outgoing, Placed, TopicPartition
+from streambackup.events.codec import encode_event
+from streambackup.events.mailbox import MarkerKind
+from streambackup.events.topics import BLOBS, TRANSACTIONS
+from streambackup.runtime.clock import SystemClock
+from streambackup.service.generations import create_topics, topic_specs
+from streambackup.testing.events import GENERATION, TIME_MS, marker
+
+
+class RawBus:
+    """Of the generation that the events of ``streambackup.testing`` are stamped with."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> RawBus:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._runner.run(self._bus.close())
+        self._runner.close()
+
+    def create(self, partitions: int) -> None:
+        """Make the topics, as ``topic create`` goes on with what it began before."""
+        self._runner.run(create_marked(self._bus, partitions))
+
+    def publish(self, records: Sequence[Outgoing]) -> list[Placed]:
+        return self._runner.run(publish(self._bus, records))
+
+    def bounds(self) -> dict[TopicPartition, Bounds]:
+        """What the topics of transactions and contents hold."""
+        return self._runner.run(self._bus.bounds([TRANSACTIONS, BLOBS]))
+
+
+async def create_marked(bus: Bus, partitions: int) -> None:
+    await bus.create(topic_specs(partitions))
+    begin = marker(MarkerKind.GENERATION_BEGIN, account=None, time_ms=TIME_MS)
+    begin = msgspec.structs.replace(begin, generation=GENERATION)
+    await publish(bus, [Outgoing(TRANSACTIONS, None, encode_event(begin), 0)])
+    await create_topics(bus, partitions, SystemClock())
+
+
+async def publish(bus: Bus, records: Sequence[Outgoing]) -> list[Placed]:
+    producer = await bus.producer()
+    try:
+        return await producer.publish(records)
+    finally:
+        await producer.close()

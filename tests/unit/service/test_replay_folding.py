@@ -1,0 +1,139 @@
+"""Folding topics in memory: what comes out is what the workers of a group make of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from streambackup.bus.bounded import Pace
+from streambackup.bus.port import TopicPartition
+from streambackup.errors import TopicError
+from streambackup.events.config import Generation
+from streambackup.events.topics import BLOBS, TRANSACTIONS
+from streambackup.journal.life import write_life
+from streambackup.reading.store_reader import StoreReader
+from streambackup.reading.survey import Survey
+from streambackup.runtime.clock import SystemClock
+from streambackup.runtime.disk import Disk
+from streambackup.service.filer import filing_processes
+from streambackup.service.generations import life_of, list_generations
+from streambackup.service.replay_folding import Step, find_topics, fold_topics
+from streambackup.service.wiring import Workers
+from streambackup.testing.simulation.mailboxes import Mailboxes
+from tests.support.memory_service import TellingBus, memory_workers
+from tests.support.raw_bus import create_marked
+
+PARTITIONS = 3
+BURSTS = 60
+NO_LIMIT = Pace(None, SystemClock())
+
+
+async def varied_bus(seed: str) -> TellingBus:
+    """Transactions of every kind, contents whole and not, and what nobody can decode."""
+    bus = TellingBus()
+    await create_marked(bus, PARTITIONS)
+    mailboxes = Mailboxes(seed, bus.publish, PARTITIONS)
+    for _ in range(BURSTS):
+        mailboxes.step()
+    mailboxes.let_uploads_end()
+    return bus
+
+
+async def record(root: Path, bus: TellingBus) -> None:
+    """What a service with both roles does until all transactions are durable."""
+    own = await memory_workers(root, bus)
+    write_life(root, life_of(own.generation), Disk())
+    stop = asyncio.Event()
+    with filing_processes(1) as filer, ThreadPoolExecutor(1) as threads:
+        account = own.stream_worker(own.account_handler(filer))
+        blob = own.stream_worker(own.blob_handler(threads))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(account.run(stop))
+            group.create_task(blob.run(stop))
+            while not await is_recorded(own, bus):
+                await bus.heard.wait()
+                bus.heard.clear()
+            stop.set()
+
+
+async def is_recorded(own: Workers, bus: TellingBus) -> bool:
+    group = f"streambackup.{own.home.config.store}"
+    ends = await bus.bounds([TRANSACTIONS, BLOBS])
+    told = await bus.acknowledged(f"{group}.transactions")
+    told |= await bus.acknowledged(f"{group}.blobs")
+    return {tp: held.end for tp, held in ends.items()} == told
+
+
+def survey(root: Path) -> tuple[object, ...]:
+    found = Survey(StoreReader(root), lambda _: None)
+    return found.fingerprint, found.coverage(), found.accounts, found.in_doubt
+
+
+async def replayed(root: Path, bus: TellingBus) -> list[Step]:
+    steps: list[Step] = []
+    topics = await find_topics(bus, await list_generations(bus))
+    await fold_topics(await memory_workers(root, bus), topics, NO_LIMIT, steps.append)
+    return steps
+
+
+@pytest.mark.parametrize("seed", ["one", "two"])
+async def test_a_replay_has_the_fingerprint_and_the_contents_of_the_first_store(
+    tmp_path: Path, seed: str
+) -> None:
+    """However the fetches were cut, and though some contents never came."""
+    bus = await varied_bus(seed)
+    await record(tmp_path / "first", bus)
+    sizes = itertools.cycle([1, 5, 2, 1, 9])
+    bus.split = lambda: next(sizes)
+    before = await bus.bounds([TRANSACTIONS, BLOBS])
+    steps = await replayed(tmp_path / "replay", bus)
+
+    assert survey(tmp_path / "replay") == survey(tmp_path / "first")
+    assert steps[-1].done == steps[-1].total == sum(held.end for held in before.values())
+    assert await bus.bounds([TRANSACTIONS, BLOBS]) == before
+
+
+async def test_what_comes_while_a_replay_runs_is_for_the_next(tmp_path: Path) -> None:
+    """It ends although uploads without an end hold the positions of their partitions back."""
+    bus = await varied_bus("three")
+    mailboxes = Mailboxes("more", bus.publish, PARTITIONS)
+    topics = await find_topics(bus, await list_generations(bus))
+    ends = {tp: held.end for tp, held in topics.bounds.items()}
+    steps: list[Step] = []
+
+    def more(step: Step) -> None:
+        steps.append(step)
+        mailboxes.step()
+
+    own = await memory_workers(tmp_path / "replay", bus)
+    await fold_topics(own, topics, NO_LIMIT, more)
+    at_end = {TopicPartition(at.topic, at.partition): at.read_to for at in steps[-1].partitions}
+    assert at_end == ends
+    mailboxes.let_uploads_end()
+    again = await find_topics(bus, await list_generations(bus))
+    assert sum(held.end for held in again.bounds.values()) > sum(ends.values())
+    await fold_topics(own, again, NO_LIMIT, steps.append)
+    await record(tmp_path / "first", bus)
+    assert survey(tmp_path / "replay") == survey(tmp_path / "first")
+
+
+async def test_generations_whose_topics_are_gone_are_told(tmp_path: Path) -> None:
+    bus = await varied_bus("four")
+    (held,) = await list_generations(bus)
+    gone = Generation(
+        generation="gone",
+        number=1,
+        predecessor=None,
+        partitions=1,
+        blob_partitions=1,
+        transactions_topic="gone.transactions",
+        blobs_topic="gone.blobs",
+    )
+    topics = await find_topics(bus, [gone, held])
+    assert (topics.generations, topics.lost) == ([held], ["gone"])
+    with pytest.raises(TopicError, match="do not exist"):
+        await find_topics(bus, [gone])
