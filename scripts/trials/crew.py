@@ -13,9 +13,9 @@ from typing import NamedTuple
 from tests.support.backup import clean_environment
 from tests.support.running import Running
 
-GOOD_ENDS = {0, 20, -signal.SIGTERM}
-"""Exit codes after SIGTERM: 20 where the brokers were not there to finish with, that of the signal
-where it had only begun to start.
+GOOD_ENDS = {0, 20, 130, -signal.SIGTERM}
+"""Exit codes after SIGTERM: 20 where the brokers were not there to finish with, the others where it
+had only begun to start.
 """
 
 
@@ -53,7 +53,7 @@ class Worker:
         self.current: Life | None = None
         self.absences: list[Absence] = []
         self.fell: list[str] = []
-        """How processes ended that nobody had told to."""
+        """How processes ended that nobody had told to, or otherwise than they should."""
         self.kills = 0
         self._command = command
         self._folder = folder
@@ -93,7 +93,7 @@ class Worker:
     def look_after(self) -> None:
         """Start it again where it ended by itself, as a supervisor does."""
         if self.current is not None and not self.current.running.alive:
-            self.fell.append(_ending(self.current))
+            self.fell.append(_ending(self.current, "by itself"))
             self._stopped_s = 0.0
             self.start()
 
@@ -103,7 +103,7 @@ class Worker:
         for life in self._leaving:
             code = life.running.wait()
             if code not in GOOD_ENDS:
-                self.fell.append(_ending(life))
+                self.fell.append(_ending(life, "told to"))
 
     def abandon(self) -> None:
         for life in self.lives:
@@ -123,9 +123,14 @@ class Worker:
                 os.kill(self.current.running.pid, number)
 
 
-def _ending(life: Life) -> str:
-    last = life.running.log.decode(errors="replace").strip().splitlines()[-1:]
-    return f"{life.name} ended with {life.running.wait()}: {' '.join(last)}"
+def _ending(life: Life, how: str) -> str:
+    """One line for what is told of it, and how far it had come."""
+    lines = life.running.log.decode(errors="replace").splitlines()
+    words = next(
+        (line for line in reversed(lines) if line.startswith("streambackup: ")), lines[-1:]
+    )
+    reach = "at work" if life.running.events("partition_taken") else "while it started"
+    return f"{life.name}, {reach}, {how}, ended with {life.running.wait()}: {words}"
 
 
 def woken_zombies(absences: Iterable[Absence], takings: Iterable[Taking]) -> int:

@@ -51,7 +51,7 @@ class Kind(NamedTuple):
 
 
 TO_WORKERS = {
-    Act.STOP: Kind(12, 1.6 * SESSION_MS / 1000, 3.2 * SESSION_MS / 1000),
+    Act.STOP: Kind(12, 2.0 * SESSION_MS / 1000, 4.0 * SESSION_MS / 1000),
     Act.KILL: Kind(4, 0.2, 4.0),
     Act.LEAVE: Kind(2, 0.5, 4.0),
     Act.CUT: Kind(2, 0.5, 2.5 * SESSION_MS / 1000),
