@@ -285,6 +285,9 @@ class Run:
         outcome.stops = len(absences)
         outcome.zombies = woken_zombies(absences, takings)
         outcome.joins = sum(len(worker.lives) for worker in workers)
+        for worker in workers:
+            worker.look_at_logs()
+            outcome.faults += worker.faults
         outcome.fell = [ending for worker in workers for ending in worker.fell]
         outcome.rebalances = self._cluster.rebalances()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -54,6 +55,7 @@ class Worker:
         self.absences: list[Absence] = []
         self.fell: list[str] = []
         """How processes ended that nobody had told to, or otherwise than they should."""
+        self.faults: list[str] = []
         self.kills = 0
         self._command = command
         self._folder = folder
@@ -101,7 +103,11 @@ class Worker:
         """Tell it to end and wait, also for those told before. Blocking."""
         self.leave()
         for life in self._leaving:
-            code = life.running.wait()
+            try:
+                code = life.running.wait()
+            except subprocess.TimeoutExpired:
+                self.faults.append(f"{life.name} did not end when told to")
+                continue
             if code not in GOOD_ENDS:
                 self.fell.append(_ending(life, "told to"))
 
@@ -109,6 +115,11 @@ class Worker:
         for life in self.lives:
             if life.running.alive:
                 life.running.kill()
+
+    def look_at_logs(self) -> None:
+        """A stack trace in one is a fault."""
+        traced = [life.name for life in self.lives if b"Traceback" in life.running.log]
+        self.faults += [f"{name} logged a stack trace" for name in traced]
 
     def takings(self) -> Iterator[Taking]:
         """What its processes took, as their logs say."""

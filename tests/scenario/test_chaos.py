@@ -22,6 +22,7 @@ ENDED = (ConnectionResetError, asyncio.IncompleteReadError)
 @pytest.mark.kafka
 @pytest.mark.crash
 @pytest.mark.tool("openssl")
+@pytest.mark.row("M7", part="nothing lost or doubled")
 @pytest.mark.timeout(900)
 async def test_workers_and_brokers_disturbed_at_random_lose_and_double_nothing(
     tmp_path: Path,
