@@ -98,10 +98,10 @@ class Store:
 
 
 class Service:
-    """``streambackup run`` on a store."""
+    """``streambackup run`` on a store; *name* tells it from others at work at the same time."""
 
-    def __init__(self, store: Store, *options: str) -> None:
-        self._log = store.path.with_name("service.log")
+    def __init__(self, store: Store, *options: str, name: str = "service") -> None:
+        self._log = store.path.with_name(f"{name}.log")
         self._stderr = self._log.open("wb")
         listen = ["--set", "http.listen=127.0.0.1:0", "--set", "log.format=json"]
         self.process = subprocess.Popen(
@@ -113,23 +113,32 @@ class Service:
         """When it had made ready and began to look at the bus, in seconds since 1970."""
 
     def _logged(self, event: str) -> dict[str, object]:
-        """The line of that name, once it is in the log."""
+        """The first line of that name, once it is in the log."""
         deadline = time.monotonic() + WAIT_LIMIT_S
         while time.monotonic() < deadline:
-            for line in self._log.read_text().splitlines():
-                if line.startswith("{") and json.loads(line).get("event") == event:
-                    return dict(json.loads(line))
+            if found := self.logged(event):
+                return found[0]
             if self.process.poll() is not None:
                 break
             time.sleep(LOOK_EVERY_S)
         sys.exit(f"the service did not say {event!r}:\n{self._log.read_text()}")
 
+    def logged(self, event: str) -> list[dict[str, object]]:
+        """The lines of that name in the log."""
+        lines = [line for line in self._log.read_text().splitlines() if line.startswith("{")]
+        return [found for line in lines if (found := json.loads(line)).get("event") == event]
+
     def metric(self, name: str) -> float:
         """The sum over a metric's labels."""
+        return sum(self.labelled(name).values())
+
+    def labelled(self, name: str) -> dict[str, float]:
+        """A metric's values, by its labels."""
         url = f"http://127.0.0.1:{self._address}/metrics"
         with urllib.request.urlopen(url) as answer:
             lines = answer.read().decode().splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+        found = (line.rpartition(" ") for line in lines if line.startswith(name))
+        return {labels: float(value) for labels, _, value in found}
 
     def wait_for(self, name: str, value: float, *, look_every_s: float = LOOK_EVERY_S) -> None:
         """Return when a metric has reached *value*."""
@@ -140,6 +149,12 @@ class Service:
                     return
                 time.sleep(look_every_s)
         sys.exit(f"{name} did not reach {value:g}:\n{self._log.read_text()}")
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        wait_for_end(self.process)
+        self._stderr.close()
 
     def stop(self) -> float:
         """End it as an operator does, and wait until it has finished what it had in hand.

@@ -87,11 +87,20 @@ class Syncs:
             if after_ns < ended_ns < before_ns
         ]
 
+    def first_of_segments(self, topic: str) -> Iterator[tuple[Path, int]]:
+        """The segments of a topic's journals, and when their first frames were durable."""
+        last_ns = self._ended_ns[str(self._root)][-1]
+        for path, ended_ns in self._ended_ns.items():
+            if f"/{topic}/" in path and path.endswith(".journal") and ended_ns[0] <= last_ns:
+                yield Path(path), self._with_name(ended_ns[0])
+
     def _durable_ns(self, segment: str, end: int) -> int:
         """When the first *end* bytes of a file were synced, and with the first of them its name."""
         sync = bisect.bisect_left(self._sizes[segment], end)
         ended_ns = self._ended_ns[segment][sync]
-        if sync > 0:
-            return ended_ns
+        return ended_ns if sync > 0 else self._with_name(ended_ns)
+
+    def _with_name(self, ended_ns: int) -> int:
+        """When the directories were synced that a new file has its name in."""
         of_root = self._ended_ns[str(self._root)]
         return of_root[bisect.bisect_left(of_root, ended_ns)]

@@ -61,8 +61,8 @@ class Backup:
         self._via = disk.via if disk else ()
         path = disk.path / "store" if disk else self.path
         self._killed = False
-        self._config = root / "streambackup.toml"
-        self._config.write_text(
+        self.config = root / "streambackup.toml"
+        self.config.write_text(
             _toml(
                 {
                     "store.path": str(path),
@@ -94,7 +94,7 @@ class Backup:
         return self.ask(*words, "--json", code=code).json
 
     def command(self, *words: object) -> list[str]:
-        return [*self._via, str(PROGRAM), *map(str, words), "--config", str(self._config)]
+        return [*self._via, str(PROGRAM), *map(str, words), "--config", str(self.config)]
 
     def init(self, *options: object) -> Backup:
         self.ask("init", *options)

@@ -104,6 +104,10 @@ class Running:
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(LIMIT_S) == code, self.log.decode()
 
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return self._process.wait(LIMIT_S)
+
     def kill(self) -> None:
         """End it at once, whatever it is doing."""
         self.killed = True

@@ -26,20 +26,25 @@ transaction.state.log.num.partitions=1
 
 
 class Broker(KafkaNode):
-    """One of the three; *places* says what stands for the paths and addresses of its file."""
+    """One of the three; *places* says what stands for the paths and addresses of its file, to which
+    *more* is added.
+    """
 
     heap = "256m"
 
-    def __init__(self, folder: Path, number: int, places: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, number: int, places: Mapping[str, str], more: str) -> None:
         folder.mkdir(mode=0o700)
         super().__init__(folder)
         self.name = f"kafka{number}"
         self._number = number
         self._places = places
+        self._more = more
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
         """Start it; it serves once two have begun."""
+        if self._log().exists():  # The next life would write over it.
+            self._log().rename(self._log().with_name(f"server-{len(self.logs)}.log"))
         self._configure()
         self._process = self._launch()
 
@@ -53,8 +58,13 @@ class Broker(KafkaNode):
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
+    @property
+    def logs(self) -> list[Path]:
+        """What it wrote, a file for each life."""
+        return sorted(self._folder.glob("server*.log"))
+
     def _template(self) -> str:
-        text = (DEPLOY / f"broker-{self._number}.properties").read_text()
+        text = (DEPLOY / f"broker-{self._number}.properties").read_text() + self._more
         for found, place in {**self._places, "/var/lib/kafka": str(self._data)}.items():
             text = text.replace(found, place)
         return text + QUICKER
@@ -66,7 +76,7 @@ class Broker(KafkaNode):
 class ThreeBrokers:
     """``settings`` are those with which the administrator of the cluster comes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: Mapping[int, str]) -> None:
         authority = self._authority = Authority(folder / "tls")
         ports = iter(free_ports(2 * len(NUMBERS)))
         places = {"/etc/kafka/tls": str(authority.folder)}
@@ -74,7 +84,7 @@ class ThreeBrokers:
             authority.issue(f"kafka{number}", hosts="IP:127.0.0.1")
             for port in (9092, 9093):
                 places[f"kafka{number}:{port}"] = f"127.0.0.1:{next(ports)}"
-        self.brokers = [Broker(folder / f"broker-{n}", n, places) for n in NUMBERS]
+        self.brokers = [Broker(folder / f"broker-{n}", n, places, more.get(n, "")) for n in NUMBERS]
         self.settings: dict[str, str | int] = {
             "bus.kind": "kafka",
             "bus.kafka.bootstrap_servers": ",".join(places[f"kafka{n}:9092"] for n in NUMBERS),
@@ -104,13 +114,15 @@ class ThreeBrokers:
 
 
 @contextmanager
-def three_brokers(folder: Path) -> Iterator[ThreeBrokers]:
-    """The cluster at work, until the block ends; it shares only the jars with other brokers."""
+def three_brokers(folder: Path, more: Mapping[int, str] | None = None) -> Iterator[ThreeBrokers]:
+    """The cluster at work, until the block ends; it shares only the jars with other brokers. *more*
+    is added to the file of the broker of that number.
+    """
     status: list[str | Path] = [SCRIPTS / "services", "status", KafkaNode.name, "--json"]
     shared = json.loads(subprocess.run(status, check=True, stdout=subprocess.PIPE).stdout)
     (folder / KafkaNode.name).mkdir()
     (folder / KafkaNode.name / "jars").symlink_to(Path(shared["folder"]) / "jars")
-    cluster = ThreeBrokers(folder)
+    cluster = ThreeBrokers(folder, more or {})
     try:
         for broker in cluster.brokers:
             broker.begin()

@@ -195,15 +195,18 @@ class Process(Host):
         self.alive = False
 
     async def _work(self) -> None:
-        around = self._around
         async with asyncio.TaskGroup() as beside:
             self._beside = beside
-            self._bus = GroupBus(around.broker, around.groups, beside, around.loop.pause_s)
+            self._bus = self._connect(beside)
             self._bus.split = lambda: self.random.choice([1, 2, 3, 50])
             handlers = (self._account_worker(), self._blob_worker(self._bus))
             workers = {handler.journal_topic: self._worker(handler) for handler in handlers}
             parts = {topic: worker.run for topic, worker in workers.items()}
             await supervise(parts, stop=self._stop, drain_s=DRAIN_S)
+
+    def _connect(self, beside: asyncio.TaskGroup) -> GroupBus:
+        around = self._around
+        return GroupBus(around.broker, around.groups, beside, around.loop.pause_s)
 
     def _account_worker(self) -> AccountWorker:
         around = self._around
