@@ -22,6 +22,7 @@ NOUNS = {
     "account": "Accounts that the store knows.",
     "item": "Items of an account, as they are or were.",
     "restore": "Bring items back into a Maildir or plain files.",
+    "quarantine": "What could not be used and was set aside.",
     "topic": "The topics that transactions and content travel on.",
 }
 COMMANDS = {
@@ -42,6 +43,9 @@ COMMANDS = {
     "restore folder": "Bring a folder back with all below it.",
     "restore account": "Bring a whole account back.",
     "restore undelete": "Bring back what was deleted within a time.",
+    "quarantine list": "List what was set aside: where it came from, when, and why.",
+    "quarantine show": "Show what was set aside with its bytes.",
+    "quarantine retry": "Publish again what this release can use.",
     "check": "Read every journal frame, account log and blob.",
     "fingerprint": "Print one number for everything that the store knows.",
 }

@@ -135,6 +135,7 @@ class AccountFold:
         self._folded: dict[TransactionId, Member] = {}
         self._conflicting: set[tuple[TransactionId, int]] = set()
         self._sequences = Sequences()
+        self._set_aside: dict[TransactionId, list[Doubt]] = {}
         self._doubts: list[Doubt] = []
         self._findings: list[Finding] = []
         self._generation: str | None = None
@@ -185,11 +186,23 @@ class AccountFold:
         if not event.concerns(self._account):
             return
         if event.kind is PartitionEventKind.QUARANTINE:
-            self._doubt(event.time_ms, f"a record is in quarantine: {event.reason}", event.position)
+            self._add_set_aside(event)
             return
         self._fence()
         if event.kind is PartitionEventKind.GAP:
             self._doubt(event.time_ms, f"the stream has a gap: {event.reason}", event.position)
+
+    def _add_set_aside(self, event: PartitionEvent) -> None:
+        """Doubt the account, unless the record's transaction came otherwise: sent again by its
+        source, or out of quarantine.
+        """
+        id = event.transaction
+        if id is not None and id in self._folded:
+            return
+        reason = f"a record is in quarantine: {event.reason}"
+        self._doubt(event.time_ms, reason, event.position)
+        if id is not None:
+            self._set_aside.setdefault(id, []).append(self._doubts[-1])
 
     def _add_to_item(self, entry: Entry) -> None:
         run = self._open.get(entry.item)
@@ -314,6 +327,7 @@ class AccountFold:
             if clamp(member.time_ms, member.published_ms) != member.time_ms:
                 self._report(entry, member, FindingClass.TIME_AHEAD)
             fresh.append(member)
+            self._settle(member.id)
             self._sequences.note(
                 member.id,
                 member.published_ms,
@@ -321,9 +335,17 @@ class AccountFold:
             )
         return fresh
 
+    def _settle(self, id: TransactionId) -> None:
+        """Let the doubts end that the record of *id* left behind when it was set aside."""
+        for doubt in self._set_aside.get(id, ()):
+            if doubt in self._doubts:
+                self._doubts.remove(doubt)
+
     def _note_late(self, item: ItemFold, entry: Entry, members: list[Member]) -> set[Member]:
         late = item.late_of(members)
         for member in late:
+            if member.id in self._set_aside:
+                continue  # Its true place in the stream is known: where it was set aside.
             at = Position(entry.generation, entry.partition, member.offset)
             time_ms = clamp(member.time_ms, member.published_ms)
             self._doubt(time_ms, f"{member.id} came after later transactions of its item", at)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from streambackup.domain.transaction import Position
+from streambackup.domain.transaction import Position, TransactionId
 
 
 class PartitionEventKind(StrEnum):
@@ -19,7 +19,8 @@ class PartitionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """A marker without account, a gap (``position`` to ``end``), or a record in quarantine.
 
     A quarantined record keeps its ``key``, ``value`` and publish time; ``account`` is what its key
-    names.
+    names. ``transaction`` is the id that whoever reads it finds in its bytes, and is not filed: an
+    older release may have found none.
     """
 
     kind: PartitionEventKind
@@ -30,6 +31,7 @@ class PartitionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     account: str | None = None
     key: bytes | None = None
     value: bytes | None = None
+    transaction: TransactionId | None = None
 
     def concerns(self, account: str) -> bool:
         return self.kind is not PartitionEventKind.QUARANTINE or self.account == account

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from streambackup.domain.partition_event import PartitionEvent
+import msgspec
+
+from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
+from streambackup.domain.transaction import TransactionId
+from streambackup.errors import InvalidEventError
+from streambackup.events.codec import decode_mailbox_event
+from streambackup.events.mailbox import Transaction
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import Unreadable, decode_events
 
@@ -51,3 +57,17 @@ def filed_events(path: PartitionPath) -> Iterator[PartitionEvent]:
     """Gaps, markers and quarantined records, each as often as it was filed."""
     for file in partition_logs(path):
         yield from (filed.event for filed in events_from(file, 0))
+
+
+def recognised(event: PartitionEvent) -> PartitionEvent:
+    """*event*, a record in quarantine with the transaction that this release finds in its bytes."""
+    if event.kind is not PartitionEventKind.QUARANTINE or event.value is None:
+        return event
+    try:
+        found = decode_mailbox_event(event.value)
+    except InvalidEventError:
+        return event
+    if not isinstance(found, Transaction) or found.account != event.account:
+        return event
+    id = TransactionId(found.source, found.incarnation, found.sequence)
+    return msgspec.structs.replace(event, transaction=id)

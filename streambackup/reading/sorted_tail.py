@@ -18,7 +18,7 @@ from streambackup.metadata.account_log import (
     decode_lines,
     encode_line,
 )
-from streambackup.reading.partition_log import events_from, partition_logs
+from streambackup.reading.partition_log import events_from, partition_logs, recognised
 from streambackup.reading.scratch import Scratch
 
 _E = TypeVar("_E", Line, PartitionEvent)
@@ -75,5 +75,5 @@ def _rows(element: Line | PartitionEvent) -> Iterator[_Row]:
 def _event_rows(kind: str, event: PartitionEvent) -> Iterator[_Row]:
     """One row, but none for a record in quarantine that concerns nobody."""
     if event.kind is not PartitionEventKind.QUARANTINE or event.account is not None:
-        bare = msgspec.structs.replace(event, key=None, value=None)
+        bare = msgspec.structs.replace(recognised(event), key=None, value=None)
         yield kind, event.account, encode_line(bare)

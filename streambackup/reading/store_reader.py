@@ -32,6 +32,7 @@ from streambackup.metadata.account_log import (
 )
 from streambackup.metadata.store_config import read_store_config
 from streambackup.reading.lost_logs import partitions_without_logs
+from streambackup.reading.partition_log import recognised
 from streambackup.reading.tail import Tail
 
 
@@ -126,7 +127,7 @@ class StoreReader:
                     _add_unseen(element, seen, elements)
                 else:
                     events[element.position.offset, element.kind] = element
-            elements += [e for e in events.values() if _counts(e, account, seen)]
+            elements += [recognised(e) for e in events.values() if _counts(e, account, seen)]
             elements.sort(key=place)
             stream += [entry_of(e) if isinstance(e, Line) else e for e in elements]
         return stream
