@@ -47,9 +47,7 @@ async def _collect(settings: Settings) -> Look:
     clock = SystemClock()
     bus = open_bus(settings, clock)
     try:
-        return await collect_status(
-            settings, home, bus, clock=clock, source_warnings=source_warnings
-        )
+        return await collect_status(settings, home, bus, clock=clock, own_warnings=source_warnings)
     finally:
         await bus.close()
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from streambackup.events.topics import INVENTORY
+from streambackup.events.topics import INVENTORY, QUARANTINE
 
 CONFIG_TOPIC = "streambackup.config"
 PRIMARY_KEY = b"primary"
@@ -26,6 +26,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     transactions_topic: str
     blobs_topic: str
     inventory_topic: str = INVENTORY
+    quarantine_topic: str = QUARANTINE
     state: Literal["open", "closing", "closed"] = "open"
 
     @property

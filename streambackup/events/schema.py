@@ -10,6 +10,7 @@ import msgspec
 from streambackup.domain.item import STATE_TYPES
 from streambackup.events.blob import BlobEvent
 from streambackup.events.mailbox import STATE_DEPTH_MAX, MailboxEvent
+from streambackup.events.notice import Notice
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE = "#/$defs/{name}"
@@ -26,7 +27,7 @@ _STATE = {
 def event_schema() -> dict[str, Any]:
     """The schema of a record's value in its JSON form."""
     roots, definitions = msgspec.json.schema_components(
-        [MailboxEvent, BlobEvent, *STATE_TYPES.values()], ref_template=_REFERENCE
+        [MailboxEvent, BlobEvent, Notice, *STATE_TYPES.values()], ref_template=_REFERENCE
     )
     _describe_state(definitions["Put"])
     for name, root in zip(("MailboxEvent", "BlobEvent"), roots, strict=False):
@@ -35,8 +36,9 @@ def event_schema() -> dict[str, Any]:
         "$schema": DIALECT,
         "title": "Events of streambackup",
         "description": "See events.md. The value of a record of mailbox.transactions is a"
-        " MailboxEvent, that of a record of mailbox.blobs a BlobEvent.",
-        "anyOf": [_reference("MailboxEvent"), _reference("BlobEvent")],
+        " MailboxEvent, that of a record of mailbox.blobs a BlobEvent, that of a record of"
+        " mailbox.quarantine a Notice.",
+        "anyOf": [_reference(name) for name in ("MailboxEvent", "BlobEvent", "Notice")],
         "$defs": _as_text({name: definitions[name] for name in sorted(definitions)}),
     }
 

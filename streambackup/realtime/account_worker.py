@@ -20,7 +20,9 @@ from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.admission import first_foreign
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.mark import FiledMark
+from streambackup.journal.owner import PartitionOwner
 from streambackup.journal.payload import Records, encode_payload
+from streambackup.realtime.ended_lives import file_ended
 from streambackup.realtime.filing import Filed, FilingRequest
 from streambackup.realtime.retiring import Retiring
 from streambackup.realtime.stream_worker import Outcome, Turn
@@ -87,7 +89,13 @@ class AccountWorker:
         self._filer = filer
         self._open: dict[Turn, _Open] = {}
 
+    def owners(self) -> list[PartitionOwner]:
+        """Of the partitions in hand."""
+        return [turn.owner for turn in list(self._open)]  # A turn may begin in another thread.
+
     def began(self, turn: Turn, filed_to: int) -> int:
+        now_ms = self._clock.now_ms()
+        file_ended(turn.owner.path, moment_ms=self._moment_ms, now_ms=now_ms, disk=self._disk)
         self._open[turn] = _Open(turn, filed_to, self._disk)
         return turn.owner.position
 

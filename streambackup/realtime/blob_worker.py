@@ -30,6 +30,7 @@ from streambackup.bus.port import Bus, Record, TopicPartition
 from streambackup.errors import BusError, NoSpaceError, PositionLostError
 from streambackup.events.topics import BLOBS
 from streambackup.journal.frame import FrameKind
+from streambackup.journal.owner import PartitionOwner
 from streambackup.journal.payload import Blobs, encode_payload
 from streambackup.outbox.content import passes
 from streambackup.realtime.blob_incoming import is_superseded
@@ -89,6 +90,10 @@ class BlobWorker:
         self._threads = threads
         self._bus = bus
         self._open: dict[Turn, BlobPartition] = {}
+
+    def owners(self) -> list[PartitionOwner]:
+        """Of the partitions in hand."""
+        return [turn.owner for turn in list(self._open)]  # A turn may begin in another thread.
 
     def began(self, turn: Turn, filed_to: int) -> int:
         del filed_to  # Blob journals are kept: nothing of them is ever filed.

@@ -61,24 +61,30 @@ class Turn:
 class Wait(NamedTuple):
     """What a partition without a turn waits for: a time, in seconds of the monotonic clock.
 
-    It waits because of a stamp that was ``foreign``; ``strays`` are those met before.
+    It waits because of a stamp that was ``foreign``; ``strays`` are those met before. ``why`` says
+    what stopped it.
     """
 
     life: Life
     until_s: float
     foreign: str | None = None
     strays: frozenset[str] = frozenset()
+    why: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """Why a turn has to begin anew: the next record is of another generation, the disk is full, or
-    a newer owner of the partition took away what it was about to store.
+    a newer owner of the partition took away what it was about to store. None: its position is gone.
     """
 
     turn: Turn
     foreign: str | None = None
     full: NoSpaceError | None = None
     superseded: StoreError | None = None
+
+    @property
+    def failure(self) -> StoreError | None:
+        return self.full or self.superseded
 
 
 class Handler(Protocol):
@@ -153,6 +159,10 @@ class StreamWorker:
         gains or loses partitions, which it may do at any moment. Never held while the loop waits
         for the consumer, which may be waiting for it.
         """
+
+    def stopped(self) -> dict[TopicPartition, str]:
+        """Partitions of which nothing can be made durable now, and why."""
+        return {tp: wait.why for tp, wait in self._waiting.items() if wait.why is not None}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until *stop* is set, then finish what is in hand, seal and file it.
@@ -250,6 +260,7 @@ class StreamWorker:
         taken = await self._takeover.take(
             tp, topic, wait.life, foreign=wait.foreign, strays=wait.strays
         )
+        self._metrics.gaps.labels(topic).inc(taken.gaps)
         turn = Turn(tp, taken)
         position = await asyncio.to_thread(self._handler.began, turn, taken.filed_to)
         if self._waiting.get(tp) is not wait:
@@ -295,7 +306,7 @@ class StreamWorker:
             async with self._turning:
                 await self._finish_work()
                 if tp in self._turns:
-                    await self._end(consumer, self._turns[tp], 0)
+                    await self._end(consumer, Outcome(self._turns[tp]))
             return []
         except (TopicError, AccessError):
             raise
@@ -333,29 +344,25 @@ class StreamWorker:
     async def _end_all(self, consumer: Consumer, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             topic, partition = outcome.turn.tp
-            if failure := outcome.full or outcome.superseded:
+            if failure := outcome.failure:
                 event = "no_space" if outcome.full else "turn_superseded"
                 log.warning(event, topic=topic, partition=partition, reason=failure.message)
-                await self._end(consumer, outcome.turn, RETAKE_AFTER_S)
             else:
-                generation = outcome.foreign
-                log.warning("foreign_generation", topic=topic, generation=generation)
-                await self._end(consumer, outcome.turn, 0, foreign=generation)
+                log.warning("foreign_generation", topic=topic, generation=outcome.foreign)
+            await self._end(consumer, outcome)
 
-    async def _end(
-        self, consumer: Consumer, turn: Turn, after_s: float, *, foreign: str | None = None
-    ) -> None:
-        """End a turn that is not over already;
-        the next one at its partition may begin *after_s* seconds.
-        """
-        tp = turn.tp
-        if self._turns.get(tp) is not turn:
+    async def _end(self, consumer: Consumer, outcome: Outcome) -> None:
+        """End a turn that is not over already; after a failure the next one has to wait."""
+        turn, foreign, failure = outcome.turn, outcome.foreign, outcome.failure
+        if self._turns.get(tp := turn.tp) is not turn:
             return
         consumer.pause([tp])
         del self._turns[tp]
         # Else two producers left over from two lives would end a turn with every record.
         strays = frozenset[str]() if foreign is None else turn.strays
-        self._waiting[tp] = Wait(turn.life, self._clock.monotonic_s() + after_s, foreign, strays)
+        until_s = self._clock.monotonic_s() + (RETAKE_AFTER_S if failure else 0)
+        why = failure.message if failure else None
+        self._waiting[tp] = Wait(turn.life, until_s, foreign, strays, why)
         await self._handler.ended([turn], drained=False)
 
     async def _retake_waiting(self, consumer: Consumer) -> None:
@@ -367,9 +374,10 @@ class StreamWorker:
                 position = await self._begin(tp, wait)
             except (TopicError, AccessError):
                 raise
-            except (NoSpaceError, BusError):
+            except (NoSpaceError, BusError) as error:
                 if self._waiting.get(tp) is wait:
-                    self._waiting[tp] = wait._replace(until_s=now + RETAKE_AFTER_S)
+                    until, why = now + RETAKE_AFTER_S, error.message
+                    self._waiting[tp] = wait._replace(until_s=until, why=why)
                 continue
             if position is not None:
                 consumer.seek(tp, position)

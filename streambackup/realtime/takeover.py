@@ -71,13 +71,16 @@ def decide(cover: Cover, bounds: Bounds, again: LastRecord | None) -> Start:
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """A partition taken over. Records stamped with one of ``strays`` were sent here by mistake."""
+    """A partition taken over. Records stamped with one of ``strays`` were sent here by mistake;
+    ``gaps`` counts those that had to be recorded.
+    """
 
     owner: PartitionOwner
     life: Life
     start: Start
     filed_to: int
     strays: frozenset[str] = frozenset()
+    gaps: int = 0
 
 
 class Takeover:
@@ -118,8 +121,9 @@ class Takeover:
         life = await asyncio.to_thread(self._newest_life, tp, topic, life)
         path = self._path(tp, topic, life)
         cover, epoch, mark = await asyncio.to_thread(inherit, path, self._disk)
+        gaps = 0
         if epoch == 1:
-            await asyncio.to_thread(self._end_predecessor, tp, topic, life)
+            gaps += await asyncio.to_thread(self._end_predecessor, tp, topic, life)
         bounds = (await self._bus.bounds([tp.topic]))[tp]
         start = decide(cover, bounds, await self._read_again(tp, cover, bounds))
         if (
@@ -136,11 +140,12 @@ class Takeover:
         owner = PartitionOwner(path, self._disk, self._identity, epoch, cover, self._draw)
         if start.verdict is Verdict.GAP:
             await asyncio.to_thread(self._note_gap, owner, start.position, start.reason)
+            gaps += 1
         elif start.verdict is Verdict.UNVERIFIED:
             log.warning("takeover_unverified", partition=str(path.directory), reason=start.reason)
         if foreign is not None:
             strays |= {foreign}
-        return Taken(owner, life, start, mark.filed_to, strays)
+        return Taken(owner, life, start, mark.filed_to, strays, gaps)
 
     def _newest_life(self, tp: TopicPartition, topic: str, life: Life) -> Life:
         """The life that the partition's journal is in: *life*, or one entered since it began."""
@@ -174,17 +179,22 @@ class Takeover:
         await asyncio.to_thread(self._disk.secure_directories, directory, self._root)
         return life
 
-    def _end_predecessor(self, tp: TopicPartition, topic: str, life: Life) -> None:
-        """A life begins: what the one before it still had at its end may never have been read."""
+    def _end_predecessor(self, tp: TopicPartition, topic: str, life: Life) -> int:
+        """A life begins: what the one before it still had at its end may never have been read.
+
+        Returns how many gaps had to be recorded for that.
+        """
         earlier, _ = self._neighbours(tp, topic, life)
         if not earlier:
-            return
+            return 0
         path = self._path(tp, topic, earlier[-1])
         cover, epoch, _ = inherit(path, self._disk)
-        if cover.last.crc is not None:  # Else a gap is its end already, or it was never read.
-            owner = PartitionOwner(path, self._disk, self._identity, epoch, cover, self._draw)
-            self._note_gap(owner, cover.end + 1, "the topic was made anew")
-            owner.seal()
+        if cover.last.crc is None:  # A gap is its end already, or it was never read.
+            return 0
+        owner = PartitionOwner(path, self._disk, self._identity, epoch, cover, self._draw)
+        self._note_gap(owner, cover.end + 1, "the topic was made anew")
+        owner.seal()
+        return 1
 
     def _note_gap(self, owner: PartitionOwner, end: int, reason: str) -> None:
         log.error("gap", partition=str(owner.path.directory), begin=owner.position, end=end)

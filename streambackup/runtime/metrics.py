@@ -40,6 +40,16 @@ class Metrics:
         self.quarantined = self._counter(
             "quarantined_records", "Records that could not be used and were kept aside.", ("topic",)
         )
+        self.stopped = self._gauge(
+            "stopped_partitions", "Partitions of which nothing can be made durable now.", ("topic",)
+        )
+        self.gaps = self._counter(
+            "gaps", "Gaps recorded: records gone from the bus before they were read.", ("topic",)
+        )
+        self.notices = self._counter("notices", "Notices of records set aside that were published.")
+        self.notices_waiting = self._gauge(
+            "notices_waiting", "Notices found and not yet published: a batch of them at most."
+        )
         self.lag = self._gauge("lag_records", "Records on the bus not yet durable here.", place)
         self.headroom = self._gauge(
             "headroom_hours",

@@ -20,7 +20,7 @@ from streambackup.events.config import (
     generations_in,
 )
 from streambackup.events.mailbox import SCHEMA, Marker, MarkerKind
-from streambackup.events.topics import BLOBS, INVENTORY, TRANSACTIONS
+from streambackup.events.topics import BLOBS, INVENTORY, QUARANTINE, TRANSACTIONS
 from streambackup.journal.life import Life
 from streambackup.runtime.clock import Clock
 
@@ -40,6 +40,7 @@ def topic_specs(partitions: int, *, blob_partitions: int | None = None) -> list[
             retention_ms=BLOBS_RETENTION_MS,
         ),
         TopicSpec(name=INVENTORY, partitions=partitions, retention_ms=TRANSACTIONS_RETENTION_MS),
+        TopicSpec(name=QUARANTINE, partitions=partitions, retention_ms=TRANSACTIONS_RETENTION_MS),
         TopicSpec(name=CONFIG_TOPIC, partitions=1, retention_ms=KEEP_FOR_EVER_MS, compacted=True),
     ]
 

@@ -8,22 +8,28 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from streambackup.events.config import CONFIG_TOPIC
-from streambackup.events.topics import BLOBS, INVENTORY, TRANSACTIONS
+from streambackup.events.topics import BLOBS, INVENTORY, QUARANTINE, TRANSACTIONS
 from streambackup.service.wiring import GROUP_PREFIX, group_name
 
 USER_PREFIX = "streambackup-"
 """The user of a role is called after it, unless whoever runs the cluster calls it otherwise."""
 
-_TOPICS = (TRANSACTIONS, INVENTORY, BLOBS, CONFIG_TOPIC)
+_TOPICS = (TRANSACTIONS, INVENTORY, BLOBS, QUARANTINE, CONFIG_TOPIC)
 _BEYOND_LOOKING: Mapping[str, Mapping[str, Sequence[str]]] = {
     "source": {TRANSACTIONS: ("Write",), BLOBS: ("Write",), CONFIG_TOPIC: ("Read",)},
-    "account": {TRANSACTIONS: ("Read",), INVENTORY: ("Read",), CONFIG_TOPIC: ("Read",)},
-    "blob": {BLOBS: ("Read",), CONFIG_TOPIC: ("Read",)},
+    "account": {
+        TRANSACTIONS: ("Read",),
+        INVENTORY: ("Read",),
+        QUARANTINE: ("Write",),
+        CONFIG_TOPIC: ("Read",),
+    },
+    "blob": {BLOBS: ("Read",), QUARANTINE: ("Write",), CONFIG_TOPIC: ("Read",)},
     "reader": {BLOBS: ("Read",), CONFIG_TOPIC: ("Read",)},
     "operator": {
         TRANSACTIONS: ("Create", "Read", "Write"),
         INVENTORY: ("Create",),
         BLOBS: ("Create", "Read"),
+        QUARANTINE: ("Create",),
         CONFIG_TOPIC: ("Create", "Read", "Write"),
     },
 }

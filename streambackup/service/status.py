@@ -23,6 +23,7 @@ from streambackup.events.config import Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.cover import find_cover, newest_epoch
 from streambackup.journal.life import read_lives
+from streambackup.journal.noticed import noticed_to
 from streambackup.journal.segment import PartitionPath
 from streambackup.metadata.account_log import list_accounts
 from streambackup.reading.lives import last_path, newest_named
@@ -88,6 +89,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     blob_stored_bytes: int
     gaps: int
     quarantined: int
+    notices_waiting: int
     held_uploads: list[HeldUpload]
     disk_free_bytes: int
     disk_total_bytes: int
@@ -119,13 +121,13 @@ async def collect_status(
     generation: Generation | None = None,
     *,
     clock: Clock,
-    source_warnings: Sequence[str] = (),
+    own_warnings: Sequence[str] = (),
 ) -> Look:
     """Look at everything; works with a running service and without one. Where the bus cannot be
     asked, what the store itself knows is told.
 
-    *generation* is the open one, where that is known already; *source_warnings* come from the
-    process that runs the sources.
+    *generation* is the open one, where that is known already; *own_warnings* are what
+    only the processes that work on the store know of themselves.
 
     Raises:
         StoreError: the store cannot be read.
@@ -139,7 +141,7 @@ async def collect_status(
         stream = await asyncio.to_thread(_ask_journals, home)
     status = await asyncio.to_thread(_status, settings, home, stream)
     doubts = await asyncio.to_thread(StoreReader(home.root).doubts)
-    warnings = [*_warnings(settings, status), *stream.unknown, *doubts, *source_warnings]
+    warnings = [*_warnings(settings, status), *stream.unknown, *doubts, *own_warnings]
     if failure is not None:
         warnings.insert(0, "the bus cannot be asked: what is still to be read is not known")
     return Look(msgspec.structs.replace(status, warnings=warnings), failure)
@@ -224,13 +226,14 @@ def _with_epochs(
 
 def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
     """All but the warnings, which follow from it."""
-    last_ms, gaps, quarantined = _recorded(home.root)
+    recorded = _recorded(home.root)
+    is_primary = stream.primary == home.config.store
     blobs, blob_bytes, stored_bytes = _blob_totals(home)
     lags = [partition.lag for partition in stream.partitions]
     disk = shutil.disk_usage(home.root)
     return Status(
         store=home.config.store,
-        replica_of=None if stream.primary == home.config.store else stream.primary,
+        replica_of=None if is_primary else stream.primary,
         path=str(home.root),
         running=is_locked(home.root),
         bus=settings.bus.kind,
@@ -238,13 +241,14 @@ def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
         partitions=stream.partitions,
         lag=None if not lags or None in lags else sum(filter(None, lags)),
         headroom_hours=_least(at.headroom_hours for at in stream.partitions),
-        last_transaction=format_instant(last_ms) if last_ms else None,
+        last_transaction=format_instant(recorded.last_ms) if recorded.last_ms else None,
         accounts=sum(1 for _ in list_accounts(home.root)),
         blobs=blobs,
         blob_bytes=blob_bytes,
         blob_stored_bytes=stored_bytes,
-        gaps=gaps,
-        quarantined=quarantined,
+        gaps=recorded.gaps,
+        quarantined=recorded.quarantined,
+        notices_waiting=recorded.unnoticed if is_primary else 0,
         held_uploads=stream.held,
         disk_free_bytes=disk.free,
         disk_total_bytes=disk.total,
@@ -281,19 +285,31 @@ def _partition(tp: TopicPartition, position: int, end: int) -> PartitionStatus:
     )
 
 
-def _recorded(root: Path) -> tuple[int, int, int]:
-    """Publish time of the last durable transaction; gaps and quarantined records, as far as they
-    are filed, each once however often it was.
+class _Recorded(NamedTuple):
+    """Publish time of the last durable transaction; gaps, quarantined records of transactions and
+    those without notice among them, as far as they are filed, each once however often it was.
     """
-    last_ms = 0
+
+    last_ms: int
+    gaps: int
+    quarantined: int
+    unnoticed: int
+
+
+def _recorded(root: Path) -> _Recorded:
+    last_ms = unnoticed = 0
     kinds = Counter[PartitionEventKind]()
     for life in read_lives(root):
         for partition in range(life.partitions):
             path = PartitionPath(root, life.generation, TRANSACTIONS, partition)
             last_ms = max(last_ms, find_cover(path).last.published_ms)
-            found = {(event.position, event.kind) for event in filed_events(path)}
+            found = {(event.position.offset, event.kind) for event in filed_events(path)}
             kinds.update(kind for _, kind in found)
-    return last_ms, kinds[PartitionEventKind.GAP], kinds[PartitionEventKind.QUARANTINE]
+            aside = [at for at, kind in found if kind is PartitionEventKind.QUARANTINE]
+            noticed = noticed_to(path) if aside else 0
+            unnoticed += sum(at >= noticed for at in aside)
+    gaps, quarantined = kinds[PartitionEventKind.GAP], kinds[PartitionEventKind.QUARANTINE]
+    return _Recorded(last_ms, gaps, quarantined, unnoticed)
 
 
 def _blob_totals(home: StoreHome) -> tuple[int, int, int]:
@@ -329,8 +345,11 @@ def _warnings(settings: Settings, status: Status) -> list[str]:
         )
     if status.quarantined:
         found.append(
-            f"{counted(status.quarantined, 'record')} could not be used and went into quarantine"
+            f"{counted(status.quarantined, 'record')} could not be used and went into quarantine: "
+            "'streambackup quarantine list'"
         )
+    if status.notices_waiting:
+        found.append(f"{counted(status.notices_waiting, 'notice')} of them not on the bus yet")
     for held in status.held_uploads:
         found.append(
             f"upload {held.upload} of {held.digest} holds partition {held.partition} of blobs at "

@@ -17,9 +17,13 @@ from streambackup.bus.port import Bus
 from streambackup.errors import BusError, NoSpaceError, StoreError
 from streambackup.events.config import Generation
 from streambackup.journal.life import write_life
+from streambackup.journal.owner import PartitionOwner
 from streambackup.outbox.outbox import Outbox
 from streambackup.outbox.relay import relay
-from streambackup.realtime.stream_worker import Handler, StreamWorker
+from streambackup.realtime.account_worker import AccountWorker
+from streambackup.realtime.blob_worker import BlobWorker
+from streambackup.realtime.notices import Notices
+from streambackup.realtime.stream_worker import StreamWorker
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.memory import settle_for_batches
@@ -143,8 +147,10 @@ class Service:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self._running: dict[Role, StreamWorker] = {}
+        self._handlers: dict[Role, AccountWorker | BlobWorker] = {}
         self._source: MaildirSource | None = None
         self._outbox: Outbox | None = None
+        self._notices: Notices | None = None
 
     def parts(self, roles: Collection[Role], stack: AsyncExitStack) -> Mapping[str, Part]:
         """What has to run for *roles*; what they need until the end is left on *stack*."""
@@ -160,6 +166,9 @@ class Service:
             threads = stack.enter_context(ThreadPoolExecutor(self._workers.settings.blobs.threads))
             blob = self._workers.blob_handler(threads)
             parts["blob"] = self._add_worker(Role.BLOB, blob)
+        if self._handlers and not self._workers.is_replica:
+            self._notices = self._workers.notices(self._owners)
+            parts["notices"] = self._notices.run
         trees = self._workers.settings.sources.maildir
         if Role.SOURCE in roles and trees:
             if self._workers.is_replica:
@@ -177,9 +186,14 @@ class Service:
             parts["http"] = endpoints.run
         return parts
 
-    def _add_worker(self, role: Role, handler: Handler) -> Part:
+    def _add_worker(self, role: Role, handler: AccountWorker | BlobWorker) -> Part:
         worker = self._running[role] = self._workers.stream_worker(handler)
+        self._handlers[role] = handler
         return worker.run
+
+    def _owners(self) -> list[PartitionOwner]:
+        """Of all partitions that this process has in hand."""
+        return [owner for handler in self._handlers.values() for owner in handler.owners()]
 
     def _not_ready(self) -> list[str]:
         """Why the service does not work yet, for each role that does not."""
@@ -206,9 +220,20 @@ class Service:
             self._workers.bus,
             self._workers.generation,
             clock=self._workers.clock,
-            source_warnings=await self._source_warnings(),
+            own_warnings=[*await self._source_warnings(), *self._own_warnings()],
         )
         return look.status
+
+    def _own_warnings(self) -> list[str]:
+        """What only this process knows of itself."""
+        told = [
+            f"partition {tp.partition} of {tp.topic} is stopped: {why}"
+            for worker in self._running.values()
+            for tp, why in sorted(worker.stopped().items())
+        ]
+        if self._notices is not None and self._notices.failure is not None:
+            told.append(f"notices of what was set aside wait: {self._notices.failure}")
+        return told
 
     async def _source_warnings(self) -> list[str]:
         """What cannot be read of this node's sources, whichever process watches them."""
@@ -269,6 +294,9 @@ class Service:
             self._workers.metrics.errors.labels(kind.__name__).inc()
 
     async def _measure_here(self) -> None:
+        for role, worker in self._running.items():
+            topic = self._handlers[role].journal_topic
+            self._workers.metrics.stopped.labels(topic).set(len(worker.stopped()))
         usage = await asyncio.to_thread(shutil.disk_usage, self._workers.home.root)
         self._workers.metrics.disk_free.set(usage.free)
         if self._source is not None and self._outbox is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +14,12 @@ from streambackup.bus.embedded.bus import EmbeddedBus
 from streambackup.bus.port import Bus, Producer
 from streambackup.events.config import Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
+from streambackup.journal.owner import PartitionOwner
 from streambackup.outbox.content import Topics
 from streambackup.outbox.outbox import Outbox
 from streambackup.realtime.account_worker import AccountWorker, Filer, SegmentSettings
 from streambackup.realtime.blob_worker import BlobWorker, BlobWorkerSettings
+from streambackup.realtime.notices import Notices, NoticeTopic
 from streambackup.realtime.stream_worker import FetchSettings, Handler, StreamWorker
 from streambackup.realtime.takeover import Takeover
 from streambackup.runtime.clock import Clock
@@ -137,6 +139,13 @@ class Workers:
             metrics=self.metrics,
             threads=threads,
             bus=self.bus,
+        )
+
+    def notices(self, owners: Callable[[], Iterable[PartitionOwner]]) -> Notices:
+        """Who tells others what was set aside in the partitions that *owners* names."""
+        topic = NoticeTopic(self.generation.quarantine_topic, self.generation.partitions)
+        return Notices(
+            bus=self.bus, topic=topic, owners=owners, disk=self.disk, metrics=self.metrics
         )
 
     def maildir_source(self, trees: Sequence[MaildirSettings]) -> MaildirSource:

@@ -13,7 +13,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from parts.certificates import Authority
 from tests.support.secure_kafka import SecureKafka
 
-TOPICS = ["mailbox.transactions", "mailbox.blobs", "mailbox.inventory", "streambackup.config"]
+TOPICS = [
+    "mailbox.transactions",
+    "mailbox.blobs",
+    "mailbox.inventory",
+    "mailbox.quarantine",
+    "streambackup.config",
+]
 
 
 @pytest.fixture

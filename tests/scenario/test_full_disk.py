@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,15 @@ def paused(running: Running, disk: SmallDisk) -> bool:
     return topics == {"mailbox.transactions", "mailbox.blobs"}
 
 
+def says_it_is_stopped(running: Running) -> bool:
+    """Status and metric tell of the partition."""
+    stopped = [w for w in running.status()["warnings"] if "is stopped: no space left" in w]
+    metric = re.search(
+        rb'stopped_partitions{topic="mailbox.transactions"} ([1-9])', running.get("/metrics")
+    )
+    return any("mailbox.transactions" in warning for warning in stopped) and metric is not None
+
+
 def expect_all(backup: Backup, contents: dict[str, bytes], place: Path) -> None:
     report = backup.json("restore", "account", ANN, "--to", place, "--verify")
     assert (report["restored"], report["complete"]) == (len(contents), True)
@@ -56,10 +66,12 @@ def test_a_full_store_pauses_the_workers_until_there_is_space(tmp_path: Path) ->
             status = running.status()
             assert status["lag"] > 0
             assert any("MB are free" in warning for warning in status["warnings"])
+            running.wait_until(lambda: says_it_is_stopped(running), "it said so")
             (event, *_) = running.events("no_space")
             assert "no space left for" in event["reason"]
             disk.free()
             running.wait_until_caught_up()
+            assert not any("is stopped" in warning for warning in running.status()["warnings"])
         expect_all(backup, files(0, 33), tmp_path / "out")
 
 

@@ -126,5 +126,6 @@ def test_users_are_called_as_their_certificates(cluster: ThreeBrokers, tmp_path:
         "mailbox.transactions",
         "mailbox.blobs",
         "mailbox.inventory",
+        "mailbox.quarantine",
         "streambackup.config",
     ]

@@ -19,6 +19,7 @@ from streambackup.events.blob import BlobEvent, Chunk
 from streambackup.events.codec import check_typed_state, decode_blob_event, decode_mailbox_event
 from streambackup.events.config import Generation
 from streambackup.events.mailbox import MailboxEvent, MarkerKind, Put
+from streambackup.events.notice import Notice
 from streambackup.events.schema import event_schema
 from tests.tidy.tree import ROOT
 from tests.unit.events.cases import BREAKING, CHUNK, PUT, WITHIN_LIMITS
@@ -27,7 +28,7 @@ from tests.unit.events.strategies import blob_events, mailbox_events
 DOCS = ROOT / "docs"
 PAGE = (DOCS / "events.md").read_text()
 BLOB_KINDS = {"chunk", "reference"}
-EVENT_TYPES = [*MailboxEvent.__args__, *BlobEvent.__args__]
+EVENT_TYPES = [*MailboxEvent.__args__, *BlobEvent.__args__, Notice]
 STATED_IN_WORDS = {"nested more than 8 deep", "`$.state[...]`"}
 """What JSON Schema cannot say of a state; its description does."""
 
@@ -45,8 +46,10 @@ def blocks(language: str) -> list[str]:
 EXAMPLES = [value for value in map(json.loads, blocks("json")) if "event" in value]
 
 
-def decode(example: dict[str, Any]) -> MailboxEvent | BlobEvent:
+def decode(example: dict[str, Any]) -> MailboxEvent | BlobEvent | Notice:
     value = json.dumps(example).encode()
+    if example["event"] == "set-aside":
+        return msgspec.json.decode(value, type=Notice)
     if example["event"] in BLOB_KINDS:
         return decode_blob_event(value)
     return decode_mailbox_event(value)

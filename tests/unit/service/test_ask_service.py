@@ -33,6 +33,7 @@ BUS_AWAY = Status(
     blob_stored_bytes=0,
     gaps=0,
     quarantined=0,
+    notices_waiting=0,
     held_uploads=[],
     disk_free_bytes=1,
     disk_total_bytes=2,

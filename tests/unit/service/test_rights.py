@@ -21,10 +21,12 @@ def test_every_role_sees_every_topic() -> None:
         assert {right.name for right in rights if right.resource == "topic"} == topics
 
 
-def test_only_sources_and_the_operator_write() -> None:
-    writers = {right.role for right in least_rights(STORE) if "Write" in right.operations}
+def test_only_sources_and_the_operator_write_and_workers_their_notices() -> None:
+    writing = [right for right in least_rights(STORE) if "Write" in right.operations]
 
-    assert writers == {"source", "operator"}
+    notices = {right.role for right in writing if right.name == "mailbox.quarantine"}
+    assert notices == {"account", "blob"}
+    assert {right.role for right in writing} - notices == {"source", "operator"}
 
 
 def test_each_worker_consumes_its_own_group_alone() -> None:
