@@ -69,8 +69,9 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """One look at a store. Times are ISO 8601, sizes bytes.
 
-    Where the bus cannot be asked, ``lag`` is None and the generation the last that was worked on. A
-    replica keeps a copy of what the primary store ``replica_of`` has, and publishes nothing.
+    Where the bus cannot be asked, ``lag`` is None, ``notices_waiting`` too, and the generation the
+    last that was worked on. A replica keeps a copy of what the primary store ``replica_of`` has,
+    and publishes nothing.
     """
 
     store: str
@@ -89,7 +90,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     blob_stored_bytes: int
     gaps: int
     quarantined: int
-    notices_waiting: int
+    notices_waiting: int | None
     held_uploads: list[HeldUpload]
     disk_free_bytes: int
     disk_total_bytes: int
@@ -227,13 +228,12 @@ def _with_epochs(
 def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
     """All but the warnings, which follow from it."""
     recorded = _recorded(home.root)
-    is_primary = stream.primary == home.config.store
     blobs, blob_bytes, stored_bytes = _blob_totals(home)
     lags = [partition.lag for partition in stream.partitions]
     disk = shutil.disk_usage(home.root)
     return Status(
         store=home.config.store,
-        replica_of=None if is_primary else stream.primary,
+        replica_of=None if stream.primary == home.config.store else stream.primary,
         path=str(home.root),
         running=is_locked(home.root),
         bus=settings.bus.kind,
@@ -248,7 +248,7 @@ def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
         blob_stored_bytes=stored_bytes,
         gaps=recorded.gaps,
         quarantined=recorded.quarantined,
-        notices_waiting=recorded.unnoticed if is_primary else 0,
+        notices_waiting=_waiting(recorded.unnoticed, stream.primary, home.config.store),
         held_uploads=stream.held,
         disk_free_bytes=disk.free,
         disk_total_bytes=disk.total,
@@ -310,6 +310,13 @@ def _recorded(root: Path) -> _Recorded:
             unnoticed += sum(at >= noticed for at in aside)
     gaps, quarantined = kinds[PartitionEventKind.GAP], kinds[PartitionEventKind.QUARANTINE]
     return _Recorded(last_ms, gaps, quarantined, unnoticed)
+
+
+def _waiting(unnoticed: int, primary: str | None, store: str) -> int | None:
+    """How many notices the store owes: a replica none."""
+    if primary is None:
+        return None
+    return unnoticed if primary == store else 0
 
 
 def _blob_totals(home: StoreHome) -> tuple[int, int, int]:

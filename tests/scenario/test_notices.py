@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from streambackup.bus.embedded.bus import EmbeddedBus
-from streambackup.bus.port import Outgoing
+from streambackup.bus.kafka import KafkaBus, KafkaSettings
+from streambackup.bus.port import Bus, Outgoing
 from streambackup.events.notice import Notice
 from streambackup.events.topics import QUARANTINE, TRANSACTIONS
 from streambackup.runtime.clock import SystemClock
@@ -27,19 +28,19 @@ JUNK = Outgoing(TRANSACTIONS, ANN.encode(), b"junk")
 LINE = {"account": ANN, "item": "1", "type": "document", "state": {"name": "n"}}
 
 
-def embedded_notices(backup: Backup) -> list[tuple[bytes | None, Notice]]:
+async def notices_on(bus: Bus) -> list[tuple[bytes | None, Notice]]:
     """All on the topic, with their keys."""
+    found = []
+    for tp, bounds in (await bus.bounds([QUARANTINE])).items():
+        for record in await bus.read(tp, bounds.begin, records_max=1000):
+            found.append((record.key, _notice(record.value)))
+    await bus.close()
+    return found
 
-    async def read() -> list[tuple[bytes | None, Notice]]:
-        bus = EmbeddedBus(backup.path / "state" / node_id() / "bus", clock=SystemClock())
-        found = []
-        for tp, bounds in (await bus.bounds([QUARANTINE])).items():
-            for record in await bus.read(tp, bounds.begin, records_max=1000):
-                found.append((record.key, _notice(record.value)))
-        await bus.close()
-        return found
 
-    return asyncio.run(read())
+def embedded_notices(backup: Backup) -> list[tuple[bytes | None, Notice]]:
+    bus = EmbeddedBus(backup.path / "state" / node_id() / "bus", clock=SystemClock())
+    return asyncio.run(notices_on(bus))
 
 
 def _notice(value: bytes | None) -> Notice:
@@ -72,21 +73,8 @@ def test_every_record_has_its_notice_though_the_service_is_killed(tmp_path: Path
 
 
 async def kafka_notices(address: str) -> list[Notice]:
-    """All on the topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(QUARANTINE, p) for p in range(2)]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning()
-        found = []
-        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += [_notice(record.value) for record in records]
-    finally:
-        await consumer.stop()
-    return found
+    bus = KafkaBus(KafkaSettings(bootstrap_servers=address), clock=SystemClock())
+    return [notice for _, notice in await notices_on(bus)]
 
 
 async def publish_junk(address: str) -> None:
