@@ -75,10 +75,10 @@ class FreshAside:
                 continue
             for event, following in events_from(file, look.read.get(file, 0)):
                 look.read[file] = following
-                look.reached = max(look.reached, event.end)
-                aside = event.kind is PartitionEventKind.QUARANTINE
-                if aside and event.position.offset >= self._floor:
-                    yield [of_event(self._path.topic, event)]
+                if event.kind is PartitionEventKind.QUARANTINE:
+                    look.reached = max(look.reached, event.end)
+                    if event.position.offset >= self._floor:
+                        yield [of_event(self._path.topic, event)]
 
     def _blobs(self, look: Look) -> Iterator[list[SetAside]]:
         """An unfinished upload holds a frame's position, but not what the frame says: so whatever

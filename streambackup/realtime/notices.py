@@ -34,7 +34,7 @@ LONGEST_PAUSE_S = 60.0
 AT_ONCE_RECORDS = 500
 AT_ONCE_BYTES = 4 * 1024 * 1024
 MARK_EVERY = 100_000
-"""Offsets without any notice after which a mark tells the next owner not to look at them."""
+"""Offsets of a blob journal without a notice, after which a mark spares the next owner a look."""
 
 
 class NoticeTopic(NamedTuple):
