@@ -25,7 +25,8 @@ BUS_AWAY_PAUSE_S = 1.0
 
 class GroupMember:
     """Takes part in *group*, which shares out the partitions of *topics*, with one consumer after
-    the other; where it is None, all of them are its own. A bus that is away is waited for, and said so once.
+    the other; where it is None, all of them are its own. A bus that is away is waited for, and said
+    so once.
     """
 
     def __init__(
