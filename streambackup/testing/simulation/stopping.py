@@ -101,7 +101,7 @@ class _Bus(GroupBus):
         self._process = process
 
     async def consumer(
-        self, topics: Collection[str], *, group: str, ownership: Ownership
+        self, topics: Collection[str], *, group: str | None, ownership: Ownership
     ) -> LocalConsumer:
         inner = await super().consumer(topics, group=group, ownership=ownership)
         consumer: Any = _Consumer(self._process, inner, SHORT[min(topics)])
