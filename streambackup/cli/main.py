@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "Show how far behind the store is, what it holds, and what needs attention.",
     "publish": "Publish JSON lines, each one change of an item.",
     "topic create": "Create the topics that are missing.",
+    "topic grow": "Open a new generation of the topics, with more partitions.",
     "topic describe": "Show the topics as they are.",
     "account list": "List the accounts that the store knows, deleted ones included.",
     "account show": "Show what an account is, what it holds, and why it is in doubt if it is.",

@@ -7,7 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from streambackup.journal.life import Life
+from streambackup.events.config import Generation
+from streambackup.events.topics import TRANSACTIONS
+from streambackup.journal.cover import find_cover
+from streambackup.journal.life import Life, read_lives
+from streambackup.journal.mark import farthest_mark
 from streambackup.journal.segment import PartitionPath
 
 
@@ -26,3 +30,17 @@ def last_path(
             derived = path._replace(generation=life.generation)
             path = derived if derived.directory.exists() else path
     return path
+
+
+def has_unread(root: Path, generation: Generation) -> bool:
+    """Whether the store's journals do not reach the end of *generation* yet, in some partition of
+    transactions: there may be more in it than they hold. Blocking.
+    """
+    if generation.state != "closed":
+        return True
+    lives = read_lives(root)
+    for partition, end in enumerate(generation.ends):
+        path = last_path(root, lives, generation.generation, TRANSACTIONS, partition)
+        if find_cover(path, farthest_mark(path).cover).end <= end:
+            return True
+    return False

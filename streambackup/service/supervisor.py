@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import structlog
 
+from streambackup.bus.generations import GenerationList, consumable
 from streambackup.bus.port import Bus
 from streambackup.errors import BusError, NoSpaceError, StoreError
 from streambackup.events.config import Generation
-from streambackup.journal.life import write_life
 from streambackup.outbox.outbox import Outbox
 from streambackup.outbox.relay import relay
-from streambackup.realtime.stream_worker import Handler, StreamWorker
+from streambackup.realtime.generation_workers import GenerationWorkers
+from streambackup.realtime.stream_worker import Handler
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.memory import settle_for_batches
@@ -29,18 +30,17 @@ from streambackup.service.filer import filing_processes
 from streambackup.service.generations import (
     claim_primary,
     create_topics,
-    life_of,
+    find_generation,
     open_generation,
     replica_error,
 )
 from streambackup.service.headroom import HeadroomAlarm, find_headroom
+from streambackup.service.partition_status import behind_of, partition_statuses
 from streambackup.service.settings import Settings
 from streambackup.service.status import (
     BUS_PATIENCE_S,
     Status,
-    behind_of,
     collect_status,
-    partition_statuses,
 )
 from streambackup.service.store_home import StoreHome, open_store
 from streambackup.service.store_lock import process_directory, sources_lock, store_lock
@@ -82,25 +82,26 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
         store_lock(home.root, shared=settings.bus.kind == "kafka"),
         process_directory(home.state, disk) as caches,
     ):
-        async with open_stream(settings, home, clock) as (bus, generation, primary):
-            await asyncio.to_thread(write_life, home.root, life_of(generation), disk)
-            async with AsyncExitStack() as stack:
-                workers = Workers(
-                    settings=settings,
-                    home=home,
-                    caches=caches,
-                    bus=bus,
-                    generation=generation,
-                    primary=primary,
-                    disk=disk,
-                    clock=clock,
-                )
-                parts = Service(workers).parts(roles, stack)
-                settle_for_batches()
-                async with stopped_by_signals(stop):
-                    store = home.config.store
-                    log.info("running", store=store, primary=primary, roles=sorted(roles))
-                    await supervise(parts, stop=stop, drain_s=settings.shutdown.drain_s)
+        async with (
+            open_stream(settings, home, clock) as (bus, _, primary),
+            AsyncExitStack() as stack,
+        ):
+            workers = Workers(
+                settings=settings,
+                home=home,
+                caches=caches,
+                bus=bus,
+                listed=GenerationList(bus),
+                primary=primary,
+                disk=disk,
+                clock=clock,
+            )
+            parts = Service(workers).parts(roles, stack)
+            settle_for_batches()
+            async with stopped_by_signals(stop):
+                store = home.config.store
+                log.info("running", store=store, primary=primary, roles=sorted(roles))
+                await supervise(parts, stop=stop, drain_s=settings.shutdown.drain_s)
 
 
 class Stream(NamedTuple):
@@ -123,7 +124,8 @@ async def open_stream(settings: Settings, home: StoreHome, clock: Clock) -> Asyn
     bus = open_bus(settings, clock)
     try:
         if settings.bus.kind == "embedded":
-            await create_topics(bus, EMBEDDED_PARTITIONS, clock)
+            found = await find_generation(bus)
+            await create_topics(bus, found.partitions if found else EMBEDDED_PARTITIONS, clock)
         generation = await open_generation(bus)
         primary = await claim_primary(bus, home.config.store)
         if settings.bus.kind == "embedded" and primary != home.config.store:
@@ -142,7 +144,7 @@ class Service:
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
-        self._running: dict[Role, StreamWorker] = {}
+        self._running: dict[Role, GenerationWorkers] = {}
         self._source: MaildirSource | None = None
         self._outbox: Outbox | None = None
 
@@ -178,8 +180,8 @@ class Service:
         return parts
 
     def _add_worker(self, role: Role, handler: Handler) -> Part:
-        worker = self._running[role] = self._workers.stream_worker(handler)
-        return worker.run
+        workers = self._running[role] = self._workers.generation_workers(handler)
+        return workers.run
 
     def _not_ready(self) -> list[str]:
         """Why the service does not work yet, for each role that does not."""
@@ -204,7 +206,7 @@ class Service:
             self._workers.settings,
             self._workers.home,
             self._workers.bus,
-            self._workers.generation,
+            self._workers.listed,
             clock=self._workers.clock,
             source_warnings=await self._source_warnings(),
         )
@@ -251,9 +253,10 @@ class Service:
         alarm = HeadroomAlarm(workers.settings.bus.headroom_warning_hours, workers.metrics)
         while not stop.is_set():
             async with self._asking_bus(HEADROOM_PATIENCE_S):
-                found = await partition_statuses(workers.home, workers.bus, workers.generation)
+                generations = await self._generations()
+                found = await partition_statuses(workers.home, workers.bus, generations)
                 behind, now_ms = behind_of(found), workers.clock.now_ms()
-                hours = await find_headroom(workers.bus, workers.generation, behind, now_ms=now_ms)
+                hours = await find_headroom(workers.bus, generations, behind, now_ms=now_ms)
                 alarm.tell([at.tp for at in found], hours)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), HEADROOM_EVERY_S)
@@ -276,7 +279,9 @@ class Service:
             self._workers.metrics.outbox_queue.labels(self._source.name).set(waiting)
 
     async def _measure_lag(self) -> None:
-        for at in await partition_statuses(
-            self._workers.home, self._workers.bus, self._workers.generation
-        ):
+        workers, generations = self._workers, await self._generations()
+        for at in await partition_statuses(workers.home, workers.bus, generations):
             self._workers.metrics.lag.labels(at.topic, str(at.partition)).set(at.lag or 0)
+
+    async def _generations(self) -> list[Generation]:
+        return await consumable(self._workers.bus, await self._workers.listed.read())

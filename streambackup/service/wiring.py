@@ -6,24 +6,27 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from streambackup.blobs.compression import Compression, CompressionSettings
 from streambackup.bus.embedded.bus import EmbeddedBus
+from streambackup.bus.generations import GenerationList
 from streambackup.bus.port import Bus, Producer
 from streambackup.events.config import Generation
-from streambackup.events.topics import BLOBS, TRANSACTIONS
-from streambackup.outbox.content import Topics
+from streambackup.events.topics import BLOBS, TOPIC_PREFIX, TRANSACTIONS
+from streambackup.journal.life import life_of
 from streambackup.outbox.outbox import Outbox
+from streambackup.outbox.stream import ListedStream, Stream
 from streambackup.realtime.account_worker import AccountWorker, Filer, SegmentSettings
 from streambackup.realtime.blob_worker import BlobWorker, BlobWorkerSettings
+from streambackup.realtime.generation_workers import GenerationWorkers
 from streambackup.realtime.stream_worker import FetchSettings, Handler, StreamWorker
 from streambackup.realtime.takeover import Takeover
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
-from streambackup.service.generations import life_of
 from streambackup.service.settings import MaildirSettings, Settings
 from streambackup.service.store_home import StoreHome, find_store
 from streambackup.sources.maildir.source import MaildirSource, MaildirTree
@@ -56,28 +59,24 @@ class Sender(NamedTuple):
 
     outbox: Outbox
     producer: Producer
-    topics: Topics
+    stream: Stream
 
 
 @contextlib.asynccontextmanager
 async def open_outbox(
-    state: Path, source: str, *, bus: Bus, generation: Generation, sole_writer: bool
+    state: Path, source: str, *, bus: Bus, sole_writer: bool
 ) -> AsyncIterator[Sender]:
     """The outbox of *source* on this node, and a producer of its own.
 
     Raises what ``Outbox`` does.
     """
-    topics = Topics(
-        generation=generation.generation,
-        transactions=generation.transactions_topic,
-        blobs=generation.blobs_topic,
-    )
+    stream = ListedStream(bus)
     producer = await bus.producer()
     try:
         directory = state / OUTBOX_FOLDER
-        outbox = Outbox(directory, source, producer, topics=topics, sole_writer=sole_writer)
+        outbox = Outbox(directory, source, producer, stream=stream, sole_writer=sole_writer)
         try:
-            yield Sender(outbox, producer, topics)
+            yield Sender(outbox, producer, stream)
         finally:
             outbox.close()
     finally:
@@ -93,7 +92,7 @@ class Workers:
     caches: Path
     """A directory that no other process uses."""
     bus: Bus
-    generation: Generation
+    listed: GenerationList
     primary: str
     """The store that answers for the topics."""
     disk: Disk
@@ -146,32 +145,43 @@ class Workers:
     @contextlib.asynccontextmanager
     async def outbox(self, source: str) -> AsyncIterator[Outbox]:
         """The outbox of *source* on this node, with a producer of its own."""
-        sending = open_outbox(
-            self.home.state, source, bus=self.bus, generation=self.generation, sole_writer=True
-        )
+        sending = open_outbox(self.home.state, source, bus=self.bus, sole_writer=True)
         async with sending as sender:
             yield sender.outbox
 
-    def stream_worker(self, handler: Handler) -> StreamWorker:
-        """The worker that consumes the handler's topic as its group."""
+    @property
+    def _takeover(self) -> Takeover:
+        return Takeover(
+            root=self.home.root,
+            bus=self.bus,
+            disk=self.disk,
+            clock=self.clock,
+            identity=self.home.identity,
+        )
+
+    def generation_workers(self, handler: Handler) -> GenerationWorkers:
+        """Workers that consume the handler's topic, in whatever generations there are."""
+        return GenerationWorkers(
+            self.bus,
+            partial(self.stream_worker, handler),
+            takeover=self._takeover,
+            in_order=handler.journal_topic == TRANSACTIONS,
+        )
+
+    def stream_worker(self, handler: Handler, generation: Generation) -> StreamWorker:
+        """The worker that consumes the handler's topic of *generation* as its group."""
         topic, *beside = {
-            TRANSACTIONS: [self.generation.transactions_topic, self.generation.inventory_topic],
-            BLOBS: [self.generation.blobs_topic],
+            TRANSACTIONS: [generation.transactions_topic, generation.inventory_topic],
+            BLOBS: [generation.blobs_topic],
         }[handler.journal_topic]
         return StreamWorker(
             handler,
             bus=self.bus,
             topic=topic,
             beside=beside,
-            group=group_name(self.home.config.store, handler.journal_topic),
-            life=life_of(self.generation),
-            takeover=Takeover(
-                root=self.home.root,
-                bus=self.bus,
-                disk=self.disk,
-                clock=self.clock,
-                identity=self.home.identity,
-            ),
+            group=group_name(self.home.config.store, topic),
+            life=life_of(generation),
+            takeover=self._takeover,
             settings=FetchSettings(
                 batch_records_max=self.settings.worker.batch_records_max,
                 fetch_wait_ms=self.settings.worker.fetch_wait_ms,
@@ -182,6 +192,6 @@ class Workers:
         )
 
 
-def group_name(store: str, journal_topic: str) -> str:
-    """The consumer group of the store's workers of a topic."""
-    return f"{GROUP_PREFIX}{store}.{journal_topic.rpartition('.')[2]}"
+def group_name(store: str, topic: str) -> str:
+    """The consumer group of the store's workers of a topic, by its name on the bus."""
+    return f"{GROUP_PREFIX}{store}.{topic.removeprefix(TOPIC_PREFIX)}"

@@ -1,0 +1,122 @@
+"""A worker for every generation of the topics, started as they are listed.
+
+Whoever reads histories folds one generation after the other, so the transactions of a later one
+wait until the end records of all before it are in the store's journals. Those before keep their
+owners: what comes behind an end is still journalled, for readers to set aside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from streambackup.bus.generations import GenerationList, has_topics
+from streambackup.bus.port import Bus
+from streambackup.errors import AccessError, BusError, TopicError
+from streambackup.events.config import Generation
+from streambackup.journal.life import life_of, write_life
+from streambackup.reading.lives import has_unread
+from streambackup.realtime.takeover import Takeover
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S = 1.0
+
+
+class Worker(Protocol):
+    """Of one generation."""
+
+    joined: bool
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+class GenerationWorkers:
+    """Runs what *worker_of* makes of each generation that *bus* lists, for *takeover*'s store.
+
+    Their lives are noted in the order of the list. Where *in_order*, one waits for the ends of all
+    before it. One whose topics were deleted has no worker.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        worker_of: Callable[[Generation], Worker],
+        *,
+        takeover: Takeover,
+        in_order: bool,
+    ) -> None:
+        self._bus = bus
+        self._listed = GenerationList(bus)
+        self._worker_of = worker_of
+        self._takeover = takeover
+        self._in_order = in_order
+        self._gone = set[str]()
+        self._workers: dict[str, Worker] = {}
+        self._failed: list[Exception] = []
+
+    @property
+    def joined(self) -> bool:
+        """Whether all that may take part in their groups do."""
+        workers = list(self._workers.values())
+        return bool(workers) and all(worker.joined for worker in workers)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until *stop* is set, or one of the workers fails, then let all end.
+
+        Raises:
+            StreamBackupError: the first of them failed with it.
+        """
+        async with asyncio.TaskGroup() as group:
+            while not stop.is_set():
+                for generation in await self._look():
+                    worker = self._worker_of(generation)
+                    self._workers[generation.generation] = worker
+                    group.create_task(self._run_one(worker, stop))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
+        if self._failed:
+            raise self._failed[0]
+
+    async def _look(self) -> list[Generation]:
+        """The generations whose workers are to begin now."""
+        try:
+            listed = await self._listed.read()
+            ready = [one for one in listed if one.state != "preparing"]
+            for one in ready:
+                known = one.generation in self._workers or one.generation in self._gone
+                if one.state == "closed" and not known and not await has_topics(self._bus, one):
+                    self._gone.add(one.generation)
+        except (TopicError, AccessError):
+            raise
+        except BusError as away:
+            log.debug("generations_not_known", reason=away.message)
+            return []
+        if all(one.generation in {*self._workers, *self._gone} for one in ready):
+            return []
+        return await asyncio.to_thread(self._due, ready)
+
+    def _due(self, ready: Sequence[Generation]) -> list[Generation]:
+        due = []
+        root, disk = self._takeover.root, self._takeover.disk
+        for one in ready:
+            write_life(root, life_of(one), disk)
+            if one.generation in self._gone:
+                if self._in_order:
+                    self._takeover.give_up(one)
+            elif one.generation not in self._workers:
+                due.append(one)
+            if self._in_order and has_unread(root, one):
+                break
+        return due
+
+    async def _run_one(self, worker: Worker, stop: asyncio.Event) -> None:
+        try:
+            await worker.run(stop)
+        except Exception as error:
+            self._failed.append(error)
+            stop.set()
