@@ -32,15 +32,9 @@ def last_path(
     return path
 
 
-def has_unread(root: Path, generation: Generation) -> bool:
-    """Whether the store's journals do not reach the end of *generation* yet, in some partition of
-    transactions: there may be more in it than they hold. Blocking.
+def is_read_to_end(root: Path, generation: Generation, partition: int) -> bool:
+    """Whether the store's journals reach the end record of a closed *generation* in a partition of
+    transactions. Blocking.
     """
-    if generation.state != "closed":
-        return True
-    lives = read_lives(root)
-    for partition, end in enumerate(generation.ends):
-        path = last_path(root, lives, generation.generation, TRANSACTIONS, partition)
-        if find_cover(path, farthest_mark(path).cover).end <= end:
-            return True
-    return False
+    path = last_path(root, read_lives(root), generation.generation, TRANSACTIONS, partition)
+    return find_cover(path, farthest_mark(path).cover).end > generation.ends[partition]

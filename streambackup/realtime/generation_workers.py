@@ -19,7 +19,7 @@ from streambackup.bus.port import Bus
 from streambackup.errors import AccessError, BusError, TopicError
 from streambackup.events.config import Generation
 from streambackup.journal.life import life_of, write_life
-from streambackup.reading.lives import has_unread
+from streambackup.reading.lives import is_read_to_end
 from streambackup.realtime.takeover import Takeover
 
 log = structlog.get_logger()
@@ -56,6 +56,7 @@ class GenerationWorkers:
         self._takeover = takeover
         self._in_order = in_order
         self._gone = set[str]()
+        self._at_end = set[tuple[str, int]]()
         self._workers: dict[str, Worker] = {}
         self._failed: list[Exception] = []
 
@@ -110,9 +111,21 @@ class GenerationWorkers:
                     self._takeover.give_up(one)
             elif one.generation not in self._workers:
                 due.append(one)
-            if self._in_order and has_unread(root, one):
+            if self._in_order and not self._is_read(one):
                 break
         return due
+
+    def _is_read(self, generation: Generation) -> bool:
+        """Whether all of a generation is journalled; what is known of its partitions stays so."""
+        if generation.state != "closed":
+            return False
+        for partition in range(generation.partitions):
+            at = (generation.generation, partition)
+            if at not in self._at_end:
+                if not is_read_to_end(self._takeover.root, generation, partition):
+                    return False
+                self._at_end.add(at)
+        return True
 
     async def _run_one(self, worker: Worker, stop: asyncio.Event) -> None:
         try:
