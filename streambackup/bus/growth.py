@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,7 +25,7 @@ from streambackup.bus.generations import (
     no_topics,
     specs_of,
 )
-from streambackup.bus.port import Bus, Outgoing, Producer, TopicPartition
+from streambackup.bus.port import Bus, Outgoing, TopicPartition
 from streambackup.domain.words import counted
 from streambackup.errors import InvalidEventError, UsageError
 from streambackup.events.codec import decode_mailbox_event, encode_event
@@ -60,7 +61,8 @@ class Step(msgspec.Struct, frozen=True):
 class Seen(msgspec.Struct, frozen=True):
     """How far a growth is: the generation that grows, and the one after it where one is prepared,
     with those of its topics that are missing and the number of its partitions without a beginning.
-    ``ends`` are where the end records are, None where there is none yet.
+    ``ends`` are where the end records are, None where there is none yet. Where it *moves* to
+    another bus, that one will list what was *earlier* too.
     """
 
     before: Generation
@@ -68,6 +70,15 @@ class Seen(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()
     unbegun: int = 0
     ends: tuple[int | None, ...] = ()
+    moves: bool = False
+    earlier: tuple[Generation, ...] = ()
+
+
+class Old(NamedTuple):
+    """The embedded bus of *store*, which a growth leads away from."""
+
+    bus: Bus
+    store: str
 
 
 class Grown(msgspec.Struct, frozen=True):
@@ -87,8 +98,11 @@ def plan(seen: Seen, partitions: int) -> list[Step]:
         UsageError: it would not be more, or a growth to another number is under way.
     """
     before, after = seen.before, seen.after
-    if after is None and before.state == "open" and before.partitions == partitions:
+    enough = before.state == "open" and before.partitions == partitions and not seen.moves
+    if (after is None and enough) or (after is not None and _is_over(before, after)):
         return []
+    if after is None and before.state == "closed":
+        raise UsageError("the stream was moved to other brokers already")
     if after is not None and after.partitions != partitions:
         raise UsageError(
             f"a growth to {after.partitions} partitions is under way",
@@ -102,6 +116,10 @@ def plan(seen: Seen, partitions: int) -> list[Step]:
     new = after or new_generation(partitions, after=before)
     opening = [_step(StepName.OPEN, new)] if after is None or after.state == "preparing" else []
     return [*_preparing(seen, new), *_closing(seen), *opening]
+
+
+def _is_over(before: Generation, after: Generation) -> bool:
+    return before.state == "closed" and after.state != "preparing"
 
 
 def _preparing(seen: Seen, new: Generation) -> list[Step]:
@@ -142,27 +160,36 @@ def _step(name: StepName, of: Generation) -> Step:
     return Step(name, what)
 
 
-async def look(bus: Bus) -> Seen:
-    """How far a growth is.
+async def look(bus: Bus, old: Old | None = None) -> Seen:
+    """How far a growth is, on *bus* or from the *old* one to it.
 
     Raises:
-        TopicError: there are no topics. BusError: the bus cannot be asked.
+        UsageError: *bus* has topics of another stream. TopicError: there are no topics.
+        BusError: the bus cannot be asked.
     """
     listed = await GenerationList(bus).read()
-    before = _growing(listed)
+    past = listed if old is None else await GenerationList(old.bus).read()
+    before = _growing(past)
     if before is None:
         raise no_topics()
+    if not {one.generation for one in listed[:1]} <= {one.generation for one in past}:
+        raise UsageError(
+            "the brokers have topics of another stream",
+            hint="A stream can only move to brokers without topics of ours.",
+        )
+    ready = [one for one in past if one.state != "preparing"]
+    earlier = () if old is None else tuple(ready[: ready.index(before)])
     after = successor(listed, before)
-    ends = await _ends(bus, before) if before.state == "closing" else ()
+    ends = await _ends(old.bus if old else bus, before) if before.state == "closing" else ()
     if after is None:
-        return Seen(before, ends=ends)
+        return Seen(before, ends=ends, moves=old is not None, earlier=earlier)
     there = {described.name for described in await describe_topics(bus, after)}
     missing = tuple(spec.name for spec in specs_of(after) if spec.name not in there)
     unbegun = 0
     if after.transactions_topic not in missing:
         bounds = await bus.bounds([after.transactions_topic])
         unbegun = sum(at.end == 0 for at in bounds.values())
-    return Seen(before, after, missing, unbegun, ends)
+    return Seen(before, after, missing, unbegun, ends, old is not None, earlier)
 
 
 def _growing(listed: Sequence[Generation]) -> Generation | None:
@@ -197,13 +224,19 @@ async def _first_end(bus: Bus, tp: TopicPartition, offset: int, generation: str)
 
 
 class Growing:
-    """Does the steps of a growth on *bus*."""
+    """Does the steps of a growth on *bus*; with *old*, of one that leads from there to *bus*."""
 
     def __init__(
-        self, bus: Bus, clock: Clock, *, pause: Callable[[float], Awaitable[object]] = asyncio.sleep
+        self,
+        bus: Bus,
+        clock: Clock,
+        *,
+        old: Old | None = None,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._bus = bus
         self._clock = clock
+        self._old = old
         self._pause = pause
         self._warnings: list[str] = []
         self._pause_s: float | None = None
@@ -213,86 +246,105 @@ class Growing:
         before it is done. On return sources may publish there. May be repeated.
 
         Raises:
-            UsageError: as ``plan``. TopicError: as ``look``. BusError: the bus cannot be reached;
-            what was done stays.
+            UsageError: as ``plan`` and ``look``. TopicError: as ``look``. BusError: the bus cannot
+            be reached; what was done stays.
         """
-        producer = await self._bus.producer()
-        try:
-            seen = await look(self._bus)
-            while steps := plan(seen, partitions):
-                tell(steps[0])
-                await self._do(steps[0].name, seen, partitions, producer)
-                seen = await look(self._bus)
-        finally:
-            await producer.close()
-        now = seen.before
+        seen = await look(self._bus, self._old)
+        while steps := plan(seen, partitions):
+            tell(steps[0])
+            await self._do(steps[0].name, seen, partitions)
+            seen = await look(self._bus, self._old)
+        now = seen.before if self._old is None else seen.after
+        assert now is not None
         return Grown(now.generation, now.number, now.partitions, self._pause_s, self._warnings)
 
-    async def _do(self, step: StepName, seen: Seen, partitions: int, producer: Producer) -> None:
+    async def _do(self, step: StepName, seen: Seen, partitions: int) -> None:
         before, after = seen.before, seen.after
         if step is StepName.PREPARE:
-            await self._prepare(before, partitions, producer)
+            await self._prepare(seen, partitions)
         elif step is StepName.CLOSE:
-            await self._close(before, producer)
+            await self._close(before)
         elif step is StepName.END:
-            await self._end(before, seen.ends, producer)
+            await self._end(before, seen.ends)
         elif step is StepName.SETTLE:
             ends = tuple(end for end in seen.ends if end is not None)
-            closed = msgspec.structs.replace(before, state="closed", ends=ends)
-            await producer.publish([entry_of(closed)])
+            closed = msgspec.structs.replace(self._marked(before), state="closed", ends=ends)
+            await _publish(self._old_bus, [entry_of(closed)])
         else:
             assert after is not None
-            await self._make(step, before, after, producer)
+            await self._make(step, seen, after)
 
-    async def _make(
-        self, step: StepName, before: Generation, after: Generation, producer: Producer
-    ) -> None:
+    @property
+    def _old_bus(self) -> Bus:
+        """Where the generation that ends is listed and has its topics."""
+        return self._bus if self._old is None else self._old.bus
+
+    def _marked(self, before: Generation) -> Generation:
+        """*before*, with where it is for those who do not look there."""
+        store = None if self._old is None else self._old.store
+        return msgspec.structs.replace(before, embedded_in=store)
+
+    async def _make(self, step: StepName, seen: Seen, after: Generation) -> None:
         """What concerns the new generation."""
         if step is StepName.CREATE:
             self._warnings = await self._bus.create(specs_of(after))
         elif step is StepName.BEGIN:
-            await producer.publish(await missing_begins(self._bus, after, self._clock.now_ms()))
+            begins = await missing_begins(self._bus, after, self._clock.now_ms())
+            await _publish(self._bus, begins)
         else:
-            await producer.publish([entry_of(msgspec.structs.replace(after, state="open"))])
-            assert before.closing_since_ms is not None
-            self._pause_s = (self._clock.now_ms() - before.closing_since_ms) / 1000
+            # Behind it, what ended elsewhere: nobody finds that it is closed, and none open.
+            told = [msgspec.structs.replace(after, state="open"), *self._moved(seen)]
+            await _publish(self._bus, [entry_of(one) for one in told])
+            assert seen.before.closing_since_ms is not None
+            self._pause_s = (self._clock.now_ms() - seen.before.closing_since_ms) / 1000
 
-    async def _prepare(self, before: Generation, partitions: int, producer: Producer) -> None:
+    def _moved(self, seen: Seen) -> list[Generation]:
+        """What ends elsewhere, and what ended there before, as the new bus lists it too."""
+        past = [*seen.earlier, seen.before] if seen.moves else []
+        return [self._marked(one) for one in past]
+
+    async def _prepare(self, seen: Seen, partitions: int) -> None:
         """List a new generation, unless somebody else was first: then nothing is left of it."""
+        before = seen.before
         new = new_generation(partitions, after=before)
-        await producer.publish([entry_of(msgspec.structs.replace(new, state="preparing"))])
+        await self._bus.create([spec for spec in specs_of(new) if spec.name == CONFIG_TOPIC])
+        waiting = [msgspec.structs.replace(one, state="closing") for one in self._moved(seen)]
+        told = [*waiting, msgspec.structs.replace(new, state="preparing")]
+        await _publish(self._bus, [entry_of(one) for one in told])
         first = successor(await GenerationList(self._bus).read(), before)
         if first is None or first.generation != new.generation:
-            await producer.publish([Outgoing(CONFIG_TOPIC, new.key, None)])
+            await _publish(self._bus, [Outgoing(CONFIG_TOPIC, new.key, None)])
 
-    async def _close(self, before: Generation, producer: Producer) -> None:
-        bounds = await self._bus.bounds([before.transactions_topic])
+    async def _close(self, before: Generation) -> None:
+        bounds = await self._old_bus.bounds([before.transactions_topic])
         ends = tuple(bounds[tp].end for tp in sorted(bounds))
         closing = msgspec.structs.replace(
             before, state="closing", closing_since_ms=self._clock.now_ms(), ends=ends
         )
-        await producer.publish([entry_of(closing)])
+        await _publish(self._old_bus, [entry_of(closing)])
 
-    async def _end(
-        self, before: Generation, ends: tuple[int | None, ...], producer: Producer
-    ) -> None:
+    async def _end(self, before: Generation, ends: tuple[int | None, ...]) -> None:
         await self._wait_for_quiet(before.transactions_topic)
         now_ms = self._clock.now_ms()
         value = encode_event(marker_of(before, MarkerKind.GENERATION_END, now_ms))
         topic = before.transactions_topic
-        await producer.publish(
-            [
-                Outgoing(topic, None, value, partition)
-                for partition, end in enumerate(ends)
-                if end is None
-            ]
-        )
+        missing = [partition for partition, end in enumerate(ends) if end is None]
+        records = [Outgoing(topic, None, value, partition) for partition in missing]
+        await _publish(self._old_bus, records)
 
     async def _wait_for_quiet(self, topic: str) -> None:
         before = None
         for _ in range(QUIET_LOOKS_MAX):
-            now = await self._bus.bounds([topic])
+            now = await self._old_bus.bounds([topic])
             if now == before:
                 break
             before = now
             await self._pause(QUIET_S)
+
+
+async def _publish(bus: Bus, records: Sequence[Outgoing]) -> None:
+    producer = await bus.producer()
+    try:
+        await producer.publish(records)
+    finally:
+        await producer.close()

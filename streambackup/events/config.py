@@ -35,6 +35,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["preparing", "open", "closing", "closed"] = "open"
     closing_since_ms: int | None = None
     ends: tuple[int, ...] = ()
+    embedded_in: str | None = None
+    """Of one that brokers follow: the store in whose embedded bus its topics are."""
 
     @property
     def key(self) -> bytes:

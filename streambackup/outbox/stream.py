@@ -16,6 +16,7 @@ import structlog
 
 from streambackup.bus.generations import GenerationList, no_topics
 from streambackup.bus.port import Bus
+from streambackup.errors import TopicError
 from streambackup.events.codec import decode_mailbox_event, encode_event, stamp_of
 from streambackup.events.config import Generation, newest
 from streambackup.outbox.content import Pause, Topics, passes
@@ -34,7 +35,7 @@ class Stream(Protocol):
         """Where to publish now; waits while no generation is open, and while the bus is away.
 
         Raises:
-            TopicError: no topics were created.
+            TopicError: no topics were created, or the stream was moved to another bus.
         """
         ...
 
@@ -53,6 +54,11 @@ class ListedStream:
     async def topics(self) -> Topics:
         waited = False
         while (found := await self._newest()).state != "open":
+            if found.state == "closed" and found.embedded_in is not None:
+                raise TopicError(
+                    "the stream goes on at the brokers that it was moved to",
+                    hint="Set bus.kind to kafka, and bus.kafka.bootstrap_servers.",
+                )
             if not waited:
                 log.info("waiting_for_generation", after=found.number)
             waited = True

@@ -39,7 +39,8 @@ class GenerationWorkers:
     """Runs what *worker_of* makes of each generation that *bus* lists, for *takeover*'s store.
 
     Their lives are noted in the order of the list. Where *in_order*, one waits for the ends of all
-    before it. One whose topics were deleted has no worker.
+    before it. *bus_of* tells which bus a generation is on, None where only another process can read
+    that. One whose topics were deleted has no worker.
     """
 
     def __init__(
@@ -49,8 +50,9 @@ class GenerationWorkers:
         *,
         takeover: Takeover,
         in_order: bool,
+        bus_of: Callable[[Generation], Bus | None] | None = None,
     ) -> None:
-        self._bus = bus
+        self._bus_of = bus_of or (lambda _: bus)
         self._listed = GenerationList(bus)
         self._worker_of = worker_of
         self._takeover = takeover
@@ -88,10 +90,7 @@ class GenerationWorkers:
         try:
             listed = await self._listed.read()
             ready = [one for one in listed if one.state != "preparing"]
-            for one in ready:
-                known = one.generation in self._workers or one.generation in self._gone
-                if one.state == "closed" and not known and not await has_topics(self._bus, one):
-                    self._gone.add(one.generation)
+            here = [one for one in ready if await self._is_here(one)]
         except (TopicError, AccessError):
             raise
         except BusError as away:
@@ -99,9 +98,19 @@ class GenerationWorkers:
             return []
         if all(one.generation in {*self._workers, *self._gone} for one in ready):
             return []
-        return await asyncio.to_thread(self._due, ready)
+        return await asyncio.to_thread(self._due, ready, here)
 
-    def _due(self, ready: Sequence[Generation]) -> list[Generation]:
+    async def _is_here(self, one: Generation) -> bool:
+        """Whether this process can read the topics of a generation; notes when nobody can."""
+        if one.generation in {*self._workers, *self._gone}:
+            return one.generation in self._workers
+        bus = self._bus_of(one)
+        there = bus is not None and (one.state == "open" or await has_topics(bus, one))
+        if bus is not None and not there and one.state == "closed":
+            self._gone.add(one.generation)
+        return there
+
+    def _due(self, ready: Sequence[Generation], here: Sequence[Generation]) -> list[Generation]:
         due = []
         root, disk = self._takeover.root, self._takeover.disk
         for one in ready:
@@ -109,7 +118,7 @@ class GenerationWorkers:
             if one.generation in self._gone:
                 if self._in_order:
                     self._takeover.give_up(one)
-            elif one.generation not in self._workers:
+            elif one in here and one.generation not in self._workers:
                 due.append(one)
             if self._in_order and not self._is_read(one):
                 break

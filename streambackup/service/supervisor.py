@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -17,6 +18,7 @@ from streambackup.bus.generations import GenerationList, consumable
 from streambackup.bus.port import Bus
 from streambackup.errors import BusError, NoSpaceError, StoreError
 from streambackup.events.config import Generation
+from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.outbox.outbox import Outbox
 from streambackup.outbox.relay import relay
 from streambackup.realtime.generation_workers import GenerationWorkers
@@ -45,7 +47,13 @@ from streambackup.service.status import (
 from streambackup.service.store_home import StoreHome, open_store
 from streambackup.service.store_lock import process_directory, sources_lock, store_lock
 from streambackup.service.told_warnings import tell_warnings, told_warnings
-from streambackup.service.wiring import EMBEDDED_PARTITIONS, Workers, open_bus
+from streambackup.service.wiring import (
+    BUS_FOLDER,
+    EMBEDDED_PARTITIONS,
+    Workers,
+    embedded_bus,
+    open_bus,
+)
 from streambackup.sources.maildir.source import MaildirSource
 
 log = structlog.get_logger()
@@ -84,6 +92,7 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
     ):
         async with (
             open_stream(settings, home, clock) as (bus, _, primary),
+            open_embedded(settings, home, bus, clock) as embedded,
             AsyncExitStack() as stack,
         ):
             workers = Workers(
@@ -92,6 +101,7 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
                 caches=caches,
                 bus=bus,
                 listed=GenerationList(bus),
+                embedded=embedded,
                 primary=primary,
                 disk=disk,
                 clock=clock,
@@ -139,6 +149,23 @@ async def open_stream(settings: Settings, home: StoreHome, clock: Clock) -> Asyn
         await bus.close()
 
 
+@contextlib.asynccontextmanager
+async def open_embedded(
+    settings: Settings, home: StoreHome, bus: Bus, clock: Clock
+) -> AsyncIterator[Bus | None]:
+    """The embedded bus of this node, which may be *bus* itself, or hold what came before it."""
+    if settings.bus.kind == "embedded":
+        yield bus
+    elif not (home.state / BUS_FOLDER).is_dir():
+        yield None
+    else:
+        embedded = embedded_bus(home, clock)
+        try:
+            yield embedded
+        finally:
+            await embedded.close()
+
+
 class Service:
     """The parts of one process, sharing a bus, a store and metrics."""
 
@@ -157,11 +184,11 @@ class Service:
         }
         if Role.ACCOUNT in roles:
             account = self._workers.account_handler(stack.enter_context(filing_processes()))
-            parts["account"] = self._add_worker(Role.ACCOUNT, account)
+            parts["account"] = self._add_workers(Role.ACCOUNT, TRANSACTIONS, lambda _: account)
         if Role.BLOB in roles:
             threads = stack.enter_context(ThreadPoolExecutor(self._workers.settings.blobs.threads))
-            blob = self._workers.blob_handler(threads)
-            parts["blob"] = self._add_worker(Role.BLOB, blob)
+            blob_on = partial(self._workers.blob_handler, threads)
+            parts["blob"] = self._add_workers(Role.BLOB, BLOBS, blob_on)
         trees = self._workers.settings.sources.maildir
         if Role.SOURCE in roles and trees:
             if self._workers.is_replica:
@@ -179,8 +206,8 @@ class Service:
             parts["http"] = endpoints.run
         return parts
 
-    def _add_worker(self, role: Role, handler: Handler) -> Part:
-        workers = self._running[role] = self._workers.generation_workers(handler)
+    def _add_workers(self, role: Role, topic: str, handler_on: Callable[[Bus], Handler]) -> Part:
+        workers = self._running[role] = self._workers.generation_workers(topic, handler_on)
         return workers.run
 
     def _not_ready(self) -> list[str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +50,12 @@ def open_bus(settings: Settings, clock: Clock) -> Bus:
         from streambackup.service.kafka_access import kafka_settings
 
         return KafkaBus(kafka_settings(settings.bus.kafka), clock=clock)
-    return EmbeddedBus(find_store(settings.store).state / BUS_FOLDER, clock=clock)
+    return embedded_bus(find_store(settings.store), clock)
+
+
+def embedded_bus(home: StoreHome, clock: Clock) -> EmbeddedBus:
+    """The embedded bus of the store, as far as this node has it."""
+    return EmbeddedBus(home.state / BUS_FOLDER, clock=clock)
 
 
 class Sender(NamedTuple):
@@ -93,6 +97,8 @@ class Workers:
     """A directory that no other process uses."""
     bus: Bus
     listed: GenerationList
+    embedded: Bus | None
+    """The store's embedded bus, where this node has it."""
     primary: str
     """The store that answers for the topics."""
     disk: Disk
@@ -120,7 +126,7 @@ class Workers:
             filer=filer,
         )
 
-    def blob_handler(self, threads: Executor) -> BlobWorker:
+    def blob_handler(self, threads: Executor, bus: Bus) -> BlobWorker:
         blobs = self.settings.blobs
         return BlobWorker(
             root=self.home.root,
@@ -135,7 +141,7 @@ class Workers:
             ),
             metrics=self.metrics,
             threads=threads,
-            bus=self.bus,
+            bus=bus,
         )
 
     def maildir_source(self, trees: Sequence[MaildirSettings]) -> MaildirSource:
@@ -149,26 +155,44 @@ class Workers:
         async with sending as sender:
             yield sender.outbox
 
-    @property
-    def _takeover(self) -> Takeover:
+    def _takeover(self, bus: Bus) -> Takeover:
         return Takeover(
             root=self.home.root,
-            bus=self.bus,
+            bus=bus,
             disk=self.disk,
             clock=self.clock,
             identity=self.home.identity,
         )
 
-    def generation_workers(self, handler: Handler) -> GenerationWorkers:
-        """Workers that consume the handler's topic, in whatever generations there are."""
+    def bus_of(self, generation: Generation) -> Bus | None:
+        """The bus that *generation* is on; None where it is another node's."""
+        own = generation.embedded_in == self.home.config.store
+        return self.embedded if own else self.bus
+
+    def generation_workers(
+        self, journal_topic: str, handler_on: Callable[[Bus], Handler]
+    ) -> GenerationWorkers:
+        """Workers that consume a topic, in whatever generations there are: with one handler on each
+        bus.
+        """
+        handlers: dict[Bus, Handler] = {}
+
+        def worker_of(generation: Generation) -> StreamWorker:
+            bus = self.bus_of(generation)
+            assert bus is not None
+            if bus not in handlers:
+                handlers[bus] = handler_on(bus)
+            return self._stream_worker(handlers[bus], bus, generation)
+
         return GenerationWorkers(
             self.bus,
-            partial(self.stream_worker, handler),
-            takeover=self._takeover,
-            in_order=handler.journal_topic == TRANSACTIONS,
+            worker_of,
+            takeover=self._takeover(self.bus),
+            in_order=journal_topic == TRANSACTIONS,
+            bus_of=self.bus_of,
         )
 
-    def stream_worker(self, handler: Handler, generation: Generation) -> StreamWorker:
+    def _stream_worker(self, handler: Handler, bus: Bus, generation: Generation) -> StreamWorker:
         """The worker that consumes the handler's topic of *generation* as its group."""
         topic, *beside = {
             TRANSACTIONS: [generation.transactions_topic, generation.inventory_topic],
@@ -176,12 +200,12 @@ class Workers:
         }[handler.journal_topic]
         return StreamWorker(
             handler,
-            bus=self.bus,
+            bus=bus,
             topic=topic,
             beside=beside,
             group=group_name(self.home.config.store, topic),
             life=life_of(generation),
-            takeover=self._takeover,
+            takeover=self._takeover(bus),
             settings=FetchSettings(
                 batch_records_max=self.settings.worker.batch_records_max,
                 fetch_wait_ms=self.settings.worker.fetch_wait_ms,

@@ -188,6 +188,39 @@ def test_a_source_goes_on_in_the_next_generation(tmp_path: Path) -> None:
         again.wait_until_caught_up()
 
 
+@pytest.mark.kafka
+def test_a_stream_moves_from_the_embedded_bus_to_brokers(tmp_path: Path, fresh_kafka: str) -> None:
+    """With records on the embedded bus that nobody had read."""
+    root = tmp_path / "Maildir"
+    user = Writer(root)
+    before = Backup(tmp_path / "backup", maildirs={ANN: root}).init()
+    with before.service() as running:
+        user.deliver()
+        wait_until_recorded(before, running, root)
+    late = {"account": ANN, "item": "late", "type": "task", "time_ms": T, "state": {"title": "x"}}
+    (published,) = before.publish([late])
+
+    settings = {**KAFKA, "bus.kafka.bootstrap_servers": fresh_kafka}
+    backup = Backup(tmp_path / "backup", maildirs={ANN: root}, settings=settings)
+    grown = backup.json(*grow(4), "--from-embedded")
+    assert (grown["number"], grown["partitions"]) == (2, 4)
+    user.deliver()
+    with backup.service() as running:
+        backup.publish([{**late, "time_ms": T + 1000, "state": {"title": "y"}}])
+        user.deliver()
+        wait_until_recorded(backup, running, root)
+        running.wait_until_caught_up()
+
+    first, second = backup.reader().history(ANN).items["late"].states
+    assert str(first.transactions[0]) == published["transaction"]
+    assert second.state == {"title": "y"}
+    assert [life.number for life in backup.reader().lives] == [1, 2]
+    assert backup.json(*grow(4), "--from-embedded")["pause_s"] is None
+    as_before = Backup(tmp_path / "backup")
+    refused = as_before.ask("publish", as_before.root / "published" / "lines.jsonl", code=8)
+    assert "moved to" in refused.errors
+
+
 def test_a_growth_is_shown_before_it_is_done_and_never_goes_back(tmp_path: Path) -> None:
     backup = Backup(tmp_path).init()
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from streambackup.bus.generations import GenerationList, entry_of, new_generation, specs_of
-from streambackup.bus.growth import Growing, Grown, Seen, Step, StepName, look, plan
+from streambackup.bus.growth import Growing, Grown, Old, Seen, Step, StepName, look, plan
 from streambackup.bus.port import Outgoing, TopicPartition
 from streambackup.errors import TopicError, UsageError
 from streambackup.events.codec import decode_mailbox_event, encode_event
@@ -179,6 +179,64 @@ def test_the_first_of_two_that_were_prepared_at_once_follows() -> None:
 
     assert successor([FIRST, rival, PREPARING], FIRST) == rival
     assert successor([FIRST, rival, SECOND], FIRST) == SECOND
+
+
+EMBEDDED = "5" * 32
+
+
+async def move(old: MemoryBus, new: MemoryBus, clock: Clock, partitions: int = 2) -> Grown:
+    growing = Growing(new, clock, old=Old(old, EMBEDDED))
+    return await growing.grow(partitions, lambda _: None)
+
+
+@pytest.mark.parametrize("dies_in", range(1, 50, 2))
+def test_a_move_to_brokers_goes_on_wherever_it_died(dies_in: int) -> None:
+    """To as many partitions as there were, from a bus that had grown before."""
+
+    async def story() -> None:
+        clock = ManualClock()
+        old, new = await small_bus(clock), MemoryBus(clock=clock)
+        await grow(old, clock)
+        chance = random.Random(dies_in)
+        with contextlib.suppress(DeadProcessError):
+            dying = [DyingBus(bus, chance, dies_in) for bus in (old, new)]
+            await move(dying[0], dying[1], clock, 3)
+
+        grown = await move(old, new, clock, 3)
+
+        first, second, third = await GenerationList(new).read()
+        assert [one.state for one in (first, second, third)] == ["closed", "closed", "open"]
+        assert [one.embedded_in for one in (first, second, third)] == [EMBEDDED, EMBEDDED, None]
+        assert (grown.generation, third.predecessor) == (third.generation, second.generation)
+        left = await GenerationList(old).read()
+        assert [one.ends for one in left] == [first.ends, second.ends]
+        assert [one.state for one in left] == ["closed", "closed"]
+        assert (await markers(old, second.transactions_topic))[0][-1] == MarkerKind.GENERATION_END
+        assert await move(old, new, clock, 3) == msgspec.structs.replace(
+            grown, pause_s=None, warnings=[]
+        )
+
+    in_virtual_time(story)
+
+
+async def test_a_stream_does_not_move_to_brokers_of_another() -> None:
+    clock = ManualClock()
+    old, new = await small_bus(clock), MemoryBus(clock=clock)
+    other = msgspec.structs.replace(FIRST, generation="00000000000000dd")
+    await new.create(specs_of(other))
+    new.publish([entry_of(other)])
+
+    with pytest.raises(UsageError, match="another stream"):
+        await move(old, new, clock)
+
+
+async def test_a_stream_moves_once() -> None:
+    clock = ManualClock()
+    old = await small_bus(clock)
+    old.publish([entry_of(msgspec.structs.replace(CLOSED, embedded_in=EMBEDDED))])
+
+    with pytest.raises(UsageError, match="moved to other brokers"):
+        await move(old, MemoryBus(clock=clock), clock)
 
 
 def test_what_producers_had_begun_to_send_comes_ahead_of_the_end() -> None:

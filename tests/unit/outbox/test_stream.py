@@ -140,6 +140,13 @@ async def test_a_prepared_generation_is_not_published_to(stream: Stream) -> None
     assert (await ListedStream(stream.bus).topics()).generation == FIRST.generation
 
 
+async def test_who_looks_for_a_stream_that_was_moved_is_told_so(stream: Stream) -> None:
+    stream.say(msgspec.structs.replace(CLOSING, state="closed", embedded_in="5" * 32))
+
+    with pytest.raises(TopicError, match="moved to"):
+        await ListedStream(stream.bus).topics()
+
+
 async def test_without_topics_there_is_one_clear_error() -> None:
     with pytest.raises(TopicError, match="do not exist"):
         await ListedStream(MemoryBus(clock=ManualClock())).topics()
