@@ -21,12 +21,18 @@ class Broker(MemoryBus):
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock=clock)
         self.kept: defaultdict[TopicPartition, list[MemoryRecord]] = defaultdict(list)
+        self._listed: list[Generation] = []
+        self._listed_to = 0
 
     @property
     def generations(self) -> list[Generation]:
         """Those that are not only prepared, the oldest first."""
-        entries = newest_values(self._partitions[TopicPartition(CONFIG_TOPIC, 0)].records)
-        return [one for one in generations_in(entries) if one.state != "preparing"]
+        partition = self._partitions[TopicPartition(CONFIG_TOPIC, 0)]
+        if partition.end != self._listed_to:
+            listed = generations_in(newest_values(partition.records))
+            self._listed = [one for one in listed if one.state != "preparing"]
+            self._listed_to = partition.end
+        return self._listed
 
     @property
     def topics(self) -> list[str]:

@@ -15,7 +15,7 @@ from streambackup.testing.simulation.world import World
 PAUSES_S = (0.0, 0.01, 0.05, 0.3, 1.0, 4.0)
 AWAY_S = (0.3, 3.0, 9.0, 13.0, 25.0)
 """How long a process is stopped: some are members no more when they go on."""
-LOOKS = 6
+LOOKS = 4
 """At a store while its topics grow."""
 JUMPS_MS = (-3_600_000, -5_000, -1, 90_000, 3_600_000)
 
