@@ -43,7 +43,7 @@ def check_partitions(topic: str, *, found: int, wanted: int) -> None:
     if found != wanted:
         raise TopicError(
             f"topic {topic} exists with {found} partitions, not {wanted}",
-            hint="A topic is never resized: more partitions are a new generation.",
+            hint="A topic is never resized; for more partitions: streambackup topic grow",
         )
 
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "publish": "Publish JSON lines, each one change of an item.",
     "replay": "Fold the topics from their beginning into another backup path.",
     "topic create": "Create the topics that are missing.",
+    "topic grow": "Open a new generation of the topics, with more partitions.",
     "topic describe": "Show the topics as they are.",
     "account list": "List the accounts that the store knows, deleted ones included.",
     "account show": "Show what an account is, what it holds, and why it is in doubt if it is.",

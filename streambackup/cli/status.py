@@ -13,8 +13,9 @@ from streambackup.errors import BusError
 from streambackup.runtime.clock import SystemClock
 from streambackup.service.ask_service import ask_service
 from streambackup.service.endpoints import parse_listen
+from streambackup.service.partition_status import PartitionStatus
 from streambackup.service.settings import Settings
-from streambackup.service.status import Look, PartitionStatus, Status, collect_status
+from streambackup.service.status import Look, Status, collect_status
 from streambackup.service.store_home import find_store
 from streambackup.service.store_lock import is_locked
 from streambackup.service.told_warnings import told_warnings
@@ -65,6 +66,9 @@ def _lines(found: Status) -> Iterator[str]:
         yield f"replica of        {found.replica_of}: it publishes nothing"
     yield f"service           {'running' if found.running else 'not running'}"
     yield f"bus               {found.bus}, generation {found.generation or 'none yet'}"
+    for one in found.generations if len(found.generations) > 1 else ():
+        parts = counted(one.partitions, "partition")
+        yield f"  generation {one.number} ({one.generation}): {one.state}, {parts}"
     yield f"last transaction  {found.last_transaction or 'none yet'}"
     yield f"lag               {'not known' if found.lag is None else counted(found.lag, 'record')}"
     for at in found.partitions:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from streambackup.bus.generations import describe_topics
 from streambackup.bus.port import TopicDescription
 from streambackup.cli.common import NOTHING_SAID, Common
 from streambackup.cli.render import Column, note, write_list
 from streambackup.errors import TopicError
 from streambackup.runtime.clock import SystemClock
-from streambackup.service.generations import describe_topics, find_generation
+from streambackup.service.generations import find_generation
 from streambackup.service.settings import Settings
 from streambackup.service.wiring import open_bus
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from streambackup.errors import StoreError, newer_release
+from streambackup.events.config import Generation
 from streambackup.runtime.disk import Disk
 
 LIFE_FILE = "generation.json"
@@ -37,6 +38,21 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     blobs_topic: str
     derived: bool = False
     format: int = FORMAT
+
+
+def life_of(generation: Generation) -> Life:
+    """The generation as a store's journal notes it: in topics of its own, which nothing was in
+    before.
+    """
+    return Life(
+        generation=generation.generation,
+        number=generation.number,
+        predecessor=None,
+        partitions=generation.partitions,
+        blob_partitions=generation.blob_partitions,
+        transactions_topic=generation.transactions_topic,
+        blobs_topic=generation.blobs_topic,
+    )
 
 
 def encode_life(life: Life) -> bytes:

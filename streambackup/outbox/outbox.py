@@ -18,13 +18,13 @@ from streambackup.outbox.content import (
     BATCH_BYTES_MAX,
     BATCH_RECORDS_MAX,
     Pause,
-    Topics,
     passes,
     publish_content,
 )
 from streambackup.outbox.database import Database, Said
 from streambackup.outbox.draft import Draft, Key, contents_needed
 from streambackup.outbox.memory import OutboxMemory
+from streambackup.outbox.stream import Stream, restamped
 from streambackup.runtime.retry import keep_trying
 from streambackup.sources.port import Memory, Observation
 
@@ -46,14 +46,14 @@ class Outbox:
         source: str,
         producer: Producer,
         *,
-        topics: Topics,
+        stream: Stream,
         sole_writer: bool = True,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._database = Database(directory, source)
         self._source = source
         self._producer = producer
-        self._topics = topics
+        self._stream = stream
         self._sole_writer = sole_writer
         self._pause = pause
         self._recording = asyncio.Lock()
@@ -78,15 +78,18 @@ class Outbox:
             InvalidEventError: an observation is too large for any event.
         """
         async with self._recording:
+            topics = await self._stream.topics()
             said = await asyncio.to_thread(self._said, observations)
             needed = contents_needed(observations, said)
             contents = [content for n in needed if (content := observations[n].content)]
             known = await asyncio.to_thread(self._database.digests, [c.digest for c in contents])
             places = await publish_content(
-                self._producer, contents, topics=self._topics, known=known, pause=self._pause
+                self._producer, contents, topics=topics, known=known, pause=self._pause
             )
             placed = dict(zip(needed, places, strict=True))
-            return await asyncio.to_thread(self._commit, observations, said, placed)
+            return await asyncio.to_thread(
+                self._commit, observations, said, placed, topics.generation
+            )
 
     def _said(self, observations: Sequence[Observation]) -> dict[Key, Said] | None:
         if not self._sole_writer:
@@ -105,12 +108,13 @@ class Outbox:
         observations: Sequence[Observation],
         said: dict[Key, Said] | None,
         places: dict[int, Position | None],
+        generation: str,
     ) -> list[TransactionId | None]:
         accounts = sorted({observation.account for observation in observations})
         draft = Draft(
             self._source,
             self._database.incarnation,
-            generation=self._topics.generation,
+            generation=generation,
             said=said,
             sequences=self._database.sequences(accounts),
         )
@@ -121,7 +125,8 @@ class Outbox:
     async def flush(self) -> int:
         """Send what waits, in order, and return how much that was once the bus has it all.
 
-        What a killed process had sent already is sent again, byte for byte the same.
+        What a killed process had sent already is sent again, byte for byte the same unless a new
+        generation was opened; so is what may stand behind the end of the one before.
 
         Raises:
             TopicError: the topic does not exist.
@@ -131,8 +136,15 @@ class Outbox:
             while queued := await asyncio.to_thread(
                 self._database.queued, events_max=BATCH_RECORDS_MAX, bytes_max=BATCH_BYTES_MAX
             ):
-                topic = self._topics.transactions
-                records = [Outgoing(topic, q.account.encode(), q.event) for q in queued]
+                topics = await self._stream.topics()
+                records = [
+                    Outgoing(
+                        topics.transactions,
+                        q.account.encode(),
+                        restamped(q.event, topics.generation),
+                    )
+                    for q in queued
+                ]
 
                 async def publish(records: list[Outgoing] = records) -> None:
                     await self._producer.publish(records)
@@ -140,8 +152,9 @@ class Outbox:
                 await keep_trying(
                     publish, passing=passes, what="publish transactions", pause=self._pause
                 )
-                await asyncio.to_thread(self._database.drop_queued, queued[-1].number)
-                count += len(queued)
+                if await self._stream.is_at(topics):
+                    await asyncio.to_thread(self._database.drop_queued, queued[-1].number)
+                    count += len(queued)
             return count
 
     async def waiting(self) -> int:

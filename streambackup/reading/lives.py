@@ -7,7 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from streambackup.journal.life import Life
+from streambackup.events.config import Generation
+from streambackup.events.topics import TRANSACTIONS
+from streambackup.journal.cover import find_cover
+from streambackup.journal.life import Life, read_lives
+from streambackup.journal.mark import farthest_mark
 from streambackup.journal.segment import PartitionPath
 
 
@@ -26,3 +30,11 @@ def last_path(
             derived = path._replace(generation=life.generation)
             path = derived if derived.directory.exists() else path
     return path
+
+
+def is_read_to_end(root: Path, generation: Generation, partition: int) -> bool:
+    """Whether the store's journals reach the end record of a closed *generation* in a partition of
+    transactions. Blocking.
+    """
+    path = last_path(root, read_lives(root), generation.generation, TRANSACTIONS, partition)
+    return find_cover(path, farthest_mark(path).cover).end > generation.ends[partition]

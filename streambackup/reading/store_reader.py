@@ -17,6 +17,7 @@ from streambackup.domain.history import AccountHistory
 from streambackup.domain.partition_event import PartitionEvent, PartitionEventKind
 from streambackup.domain.transaction import Position, TransactionId
 from streambackup.errors import NotFoundError
+from streambackup.events.mailbox import MarkerKind
 from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.life import LIFE_FILE, Life, lost_lives, read_lives
 from streambackup.journal.line import Line, entry_of, place
@@ -129,7 +130,7 @@ class StoreReader:
                     events[element.position.offset, element.kind] = element
             elements += [recognised(e) for e in events.values() if _counts(e, account, seen)]
             elements.sort(key=place)
-            stream += [entry_of(e) if isinstance(e, Line) else e for e in elements]
+            stream += [entry_of(e) if isinstance(e, Line) else e for e in _until_end(elements)]
         return stream
 
     def doubts(self) -> list[str]:
@@ -202,6 +203,32 @@ def _gaps(reasons: Mapping[Position, str]) -> list[Entry | PartitionEvent]:
         PartitionEvent(kind=PartitionEventKind.GAP, position=at, end=0, time_ms=0, reason=reason)
         for at, reason in reasons.items()
     ]
+
+
+def _until_end(
+    elements: Sequence[Line | PartitionEvent],
+) -> Iterator[Line | PartitionEvent]:
+    """The *elements* of a generation in their order; what came behind its end is set aside, since
+    the next one may hold newer transactions already.
+    """
+    ended = False
+    for element in elements:
+        if isinstance(element, Line):
+            yield _set_aside(element) if ended else element
+        else:
+            yield element
+            ended |= element.reason == MarkerKind.GENERATION_END
+
+
+def _set_aside(line: Line) -> PartitionEvent:
+    return PartitionEvent(
+        kind=PartitionEventKind.QUARANTINE,
+        position=Position(line.generation, line.partition, line.first),
+        end=max(line.offsets()) + 1,
+        time_ms=line.published_ms,
+        reason="it came behind the end of its generation: its producer did not follow",
+        account=line.account,
+    )
 
 
 def _counts(event: PartitionEvent, account: str, seen: set[int]) -> bool:

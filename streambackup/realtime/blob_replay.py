@@ -14,9 +14,9 @@ from streambackup.journal.segment import PartitionPath
 from streambackup.journal.union import frames_of, open_segment
 
 
-def open_index(file: Path, path: PartitionPath) -> DigestIndex:
-    """The index in *file*, holding all that the journals of *path*'s partition say, oldest life
-    first.
+def open_index(file: Path, path: PartitionPath, topic: str) -> DigestIndex:
+    """The index in *file*, holding all that the journals of *path*'s partition of *topic* say,
+    oldest life first.
 
     Raises:
         NoSpaceError: the index cannot grow.
@@ -25,7 +25,8 @@ def open_index(file: Path, path: PartitionPath) -> DigestIndex:
     index = DigestIndex(file)
     try:
         for life in read_lives(path.root):
-            _replay_journal(path._replace(generation=life.generation), index)
+            if life.blobs_topic == topic:
+                _replay_journal(path._replace(generation=life.generation), index)
     except BaseException:
         index.close()
         raise

@@ -28,7 +28,7 @@ from streambackup.blobs.loose import (
 )
 from streambackup.bus.port import Bus, Record, TopicPartition
 from streambackup.errors import BusError, NoSpaceError, PositionLostError
-from streambackup.events.topics import BLOBS
+from streambackup.events.topics import BLOBS, TOPIC_PREFIX
 from streambackup.journal.frame import FrameKind
 from streambackup.journal.owner import PartitionOwner
 from streambackup.journal.payload import Blobs, encode_payload
@@ -100,8 +100,9 @@ class BlobWorker:
         del filed_to  # Blob journals are kept: nothing of them is ever filed.
         is_dead = partial(is_superseded, owner=turn.owner, predecessor=turn.life.predecessor)
         clear_incoming(self._root, is_dead, self._disk)
-        file = self._state / f"blobs-{turn.tp.partition}.sqlite"
-        index = open_index(file, turn.owner.path)
+        topic, number = turn.tp
+        file = self._state / f"{topic.removeprefix(TOPIC_PREFIX)}-{number}.sqlite"
+        index = open_index(file, turn.owner.path, topic)
         self._open[turn] = BlobPartition(
             turn.owner,
             turn.place(turn.life.blob_partitions),

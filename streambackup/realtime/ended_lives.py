@@ -13,17 +13,21 @@ from streambackup.runtime.disk import Disk
 
 
 def ended_lives(path: PartitionPath) -> list[Life]:
-    """The lives that the partition was in before that of *path*. One of another number of
-    partitions is no topic made anew: its partitions have owners of their own.
+    """The lives that the partition was in before that of *path*. One in other topics, or of another
+    number of partitions, is no topic made anew: its partitions have owners of their own.
     """
     lives = read_lives(path.root)
     now = next((life for life in lives if life.generation == path.generation), None)
     return [
         life
         for life in lives
-        if now is not None and life.number < now.number and life.partitions == now.partitions
+        if now is not None and life.number < now.number and _topics(life) == _topics(now)
         if path._replace(generation=life.generation).directory.is_dir()
     ]
+
+
+def _topics(life: Life) -> tuple[str, str, int]:
+    return life.transactions_topic, life.blobs_topic, life.partitions
 
 
 def file_ended(path: PartitionPath, *, moment_ms: int, now_ms: int, disk: Disk) -> None:

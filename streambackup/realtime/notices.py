@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -94,13 +94,15 @@ def _watches(owner: PartitionOwner, disk: Disk) -> list[_Watch]:
 
 
 class Notices:
-    """Publishes the notices of the partitions that *owners* names, on behalf of a primary store."""
+    """Publishes the notices of the partitions that *owners* names, on behalf of a primary store, to
+    the *topic* that there is at that time.
+    """
 
     def __init__(
         self,
         *,
         bus: Bus,
-        topic: NoticeTopic,
+        topic: Callable[[], Awaitable[NoticeTopic]],
         owners: Callable[[], Iterable[PartitionOwner]],
         disk: Disk,
         metrics: Metrics,
@@ -127,12 +129,12 @@ class Notices:
                 await self.publish()
             except (BusError, NoSpaceError) as error:
                 if self.failure is None:
-                    log.warning("notices_wait", topic=self._topic.name, reason=error.message)
+                    log.warning("notices_wait", reason=error.message)
                 self.failure = error.message
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:
                 if self.failure is not None:
-                    log.info("notices_go_on", topic=self._topic.name)
+                    log.info("notices_go_on")
                 self.failure, pause_s = None, LOOK_EVERY_S
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause_s)
@@ -146,9 +148,9 @@ class Notices:
         async with contextlib.AsyncExitStack() as closing:
             producer: Producer | None = None
             while looks := await asyncio.to_thread(self._look):
-                records = [
-                    notice_of(record, self._topic) for _, look in looks for record in look.found
-                ]
+                found = [record for _, look in looks for record in look.found]
+                topic = await self._topic() if found else None
+                records = [notice_of(record, topic) for record in found if topic is not None]
                 self._metrics.notices_waiting.set(len(records))
                 if records and producer is None:
                     producer = await self._bus.producer()

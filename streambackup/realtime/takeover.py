@@ -19,6 +19,8 @@ import structlog
 from streambackup.bus.port import Bounds, Bus, Record, TopicPartition
 from streambackup.errors import InvalidEventError, PositionLostError
 from streambackup.events.codec import decode_blob_event, decode_mailbox_event
+from streambackup.events.config import Generation
+from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.cover import Cover
 from streambackup.journal.frame import LastRecord
 from streambackup.journal.life import Life, read_lives, write_life
@@ -96,9 +98,9 @@ class Takeover:
         identity: StoreIdentity,
         draw: Callable[[int], EpochName] = EpochName.draw,
     ) -> None:
-        self._root = root
+        self.root = root
         self._bus = bus
-        self._disk = disk
+        self.disk = disk
         self._clock = clock
         self._identity = identity
         self._draw = draw
@@ -120,7 +122,7 @@ class Takeover:
         """
         life = await asyncio.to_thread(self._newest_life, tp, topic, life)
         path = self._path(tp, topic, life)
-        cover, epoch, mark = await asyncio.to_thread(inherit, path, self._disk)
+        cover, epoch, mark = await asyncio.to_thread(inherit, path, self.disk)
         gaps = 0
         if epoch == 1:
             gaps += await asyncio.to_thread(self._end_predecessor, tp, topic, life)
@@ -137,7 +139,7 @@ class Takeover:
         if start.verdict is Verdict.NEW_LIFE:
             log.warning("topic_made_anew", topic=tp.topic, reason=start.reason)
             return await self.take(tp, topic, await self._enter_new_life(tp, topic, life, bounds))
-        owner = PartitionOwner(path, self._disk, self._identity, epoch, cover, self._draw)
+        owner = PartitionOwner(path, self.disk, self._identity, epoch, cover, self._draw)
         if start.verdict is Verdict.GAP:
             await asyncio.to_thread(self._note_gap, owner, start.position, start.reason)
             gaps += 1
@@ -147,6 +149,18 @@ class Takeover:
             strays |= {foreign}
         return Taken(owner, life, start, mark.filed_to, strays, gaps)
 
+    def give_up(self, generation: Generation) -> None:
+        """The topics of a closed *generation* were deleted: transactions in them that the journals
+        do not hold are gaps, durable on return. Blocking.
+        """
+        for partition, end in enumerate(generation.ends):
+            path = PartitionPath(self.root, generation.generation, TRANSACTIONS, partition)
+            cover, epoch, _ = inherit(path, self.disk)
+            if cover.end <= end:
+                owner = PartitionOwner(path, self.disk, self._identity, epoch, cover, self._draw)
+                self._note_gap(owner, end + 1, "the topic was deleted")
+                owner.seal()
+
     def _newest_life(self, tp: TopicPartition, topic: str, life: Life) -> Life:
         """The life that the partition's journal is in: *life*, or one entered since it began."""
         _, later = self._neighbours(tp, topic, life)
@@ -155,15 +169,18 @@ class Takeover:
     def _neighbours(
         self, tp: TopicPartition, topic: str, life: Life
     ) -> tuple[list[Life], list[Life]]:
-        """The lives that the partition was in before *life*, and those it entered after it."""
-        lives = read_lives(self._root)
+        """The lives that the partition was in before *life*, and those it entered after it; other
+        topics' lives have partitions of its number too.
+        """
+        lives = read_lives(self.root)
         number = next((k.number for k in lives if k.generation == life.generation), life.number)
-        entered = [k for k in lives if self._path(tp, topic, k).directory.is_dir()]
+        own = [k for k in lives if tp.topic in (k.transactions_topic, k.blobs_topic)]
+        entered = [k for k in own if self._path(tp, topic, k).directory.is_dir()]
         earlier = [known for known in entered if known.number < number]
         return earlier, [known for known in entered if known.number > number]
 
     def _path(self, tp: TopicPartition, topic: str, life: Life) -> PartitionPath:
-        return PartitionPath(self._root, life.generation, topic, tp.partition)
+        return PartitionPath(self.root, life.generation, topic, tp.partition)
 
     async def _enter_new_life(
         self, tp: TopicPartition, topic: str, before: Life, bounds: Bounds
@@ -174,9 +191,9 @@ class Takeover:
         """
         stamp = await self._stamp(tp, bounds)
         life = await asyncio.to_thread(self._name_life, tp, before, stamp)
-        life = await asyncio.to_thread(write_life, self._root, life, self._disk)
+        life = await asyncio.to_thread(write_life, self.root, life, self.disk)
         directory = self._path(tp, topic, life).directory
-        await asyncio.to_thread(self._disk.secure_directories, directory, self._root)
+        await asyncio.to_thread(self.disk.secure_directories, directory, self.root)
         return life
 
     def _end_predecessor(self, tp: TopicPartition, topic: str, life: Life) -> int:
@@ -188,10 +205,10 @@ class Takeover:
         if not earlier:
             return 0
         path = self._path(tp, topic, earlier[-1])
-        cover, epoch, _ = inherit(path, self._disk)
+        cover, epoch, _ = inherit(path, self.disk)
         if cover.last.crc is None:  # A gap is its end already, or it was never read.
             return 0
-        owner = PartitionOwner(path, self._disk, self._identity, epoch, cover, self._draw)
+        owner = PartitionOwner(path, self.disk, self._identity, epoch, cover, self._draw)
         self._note_gap(owner, cover.end + 1, "the topic was made anew")
         owner.seal()
         return 1
@@ -217,7 +234,7 @@ class Takeover:
         """The life behind *before*: of the generation *stamp* that its first record names; where
         that is none, or one this store has known longer, of an id derived from what it follows.
         """
-        lives = read_lives(self._root)
+        lives = read_lives(self.root)
         number = next((k.number for k in lives if k.generation == before.generation), before.number)
         older = {before.generation, *(k.generation for k in lives if k.number <= number)}
         follows = f"{before.generation} {tp.topic} {tp.partition}"

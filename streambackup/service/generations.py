@@ -5,46 +5,33 @@ and refusing those that would lose data.
 from __future__ import annotations
 
 import contextlib
-import secrets
 
 import msgspec
 
-from streambackup.bus.port import Bus, Outgoing, TopicDescription, TopicPartition, TopicSpec
+from streambackup.bus.generations import (
+    GenerationList,
+    describe_topics,
+    entry_of,
+    missing_begins,
+    new_generation,
+    no_topics,
+    specs_of,
+)
+from streambackup.bus.port import Bus, Outgoing, TopicPartition
 from streambackup.errors import AccessError, InvalidEventError, StoreError, TopicError
-from streambackup.events.codec import UNDECODABLE, decode_mailbox_event, encode_event
+from streambackup.events.codec import UNDECODABLE, decode_mailbox_event
 from streambackup.events.config import (
     CONFIG_TOPIC,
     PRIMARY_KEY,
     Generation,
     Primary,
     StoreSetup,
-    generations_in,
+    newest,
 )
-from streambackup.events.mailbox import SCHEMA, Marker, MarkerKind
-from streambackup.events.topics import BLOBS, INVENTORY, QUARANTINE, TRANSACTIONS
-from streambackup.journal.life import Life
+from streambackup.events.mailbox import Marker, MarkerKind
+from streambackup.events.topics import TRANSACTIONS
 from streambackup.metadata.store_config import StoreConfig
 from streambackup.runtime.clock import Clock
-
-DAY_MS = 24 * 3600 * 1000
-TRANSACTIONS_RETENTION_MS = 14 * DAY_MS
-BLOBS_RETENTION_MS = 7 * DAY_MS
-KEEP_FOR_EVER_MS = -1
-
-
-def topic_specs(partitions: int, *, blob_partitions: int | None = None) -> list[TopicSpec]:
-    """The topics of a first generation as they shall be."""
-    return [
-        TopicSpec(name=TRANSACTIONS, partitions=partitions, retention_ms=TRANSACTIONS_RETENTION_MS),
-        TopicSpec(
-            name=BLOBS,
-            partitions=blob_partitions or partitions,
-            retention_ms=BLOBS_RETENTION_MS,
-        ),
-        TopicSpec(name=INVENTORY, partitions=partitions, retention_ms=TRANSACTIONS_RETENTION_MS),
-        TopicSpec(name=QUARANTINE, partitions=partitions, retention_ms=TRANSACTIONS_RETENTION_MS),
-        TopicSpec(name=CONFIG_TOPIC, partitions=1, retention_ms=KEEP_FOR_EVER_MS, compacted=True),
-    ]
 
 
 async def create_topics(bus: Bus, partitions: int, clock: Clock) -> tuple[Generation, list[str]]:
@@ -57,25 +44,18 @@ async def create_topics(bus: Bus, partitions: int, clock: Clock) -> tuple[Genera
     Raises:
         TopicError: topics of these names exist with another number of partitions.
     """
-    warnings = await bus.create(topic_specs(partitions))
     found = await find_generation(bus)
     if found is not None:
-        return found, warnings
+        wanted = msgspec.structs.replace(found, partitions=partitions, blob_partitions=partitions)
+        return found, await bus.create(specs_of(wanted))
+    generation = new_generation(partitions)
+    warnings = await bus.create(specs_of(generation))
     begun = await _begun(bus)
-    generation = Generation(
-        generation=begun or secrets.token_hex(8),
-        number=1,
-        predecessor=None,
-        partitions=partitions,
-        blob_partitions=partitions,
-        transactions_topic=TRANSACTIONS,
-        blobs_topic=BLOBS,
-    )
+    generation = msgspec.structs.replace(generation, generation=begun or generation.generation)
     producer = await bus.producer()
     try:
-        await producer.publish(await _missing_markers(bus, generation, clock))
-        entry = Outgoing(CONFIG_TOPIC, generation.key, msgspec.json.encode(generation))
-        await producer.publish([entry])
+        await producer.publish(await missing_begins(bus, generation, clock.now_ms()))
+        await producer.publish([entry_of(generation)])
     finally:
         await producer.close()
     return generation, warnings
@@ -93,51 +73,13 @@ async def _begun(bus: Bus) -> str | None:
     return None
 
 
-async def _missing_markers(bus: Bus, generation: Generation, clock: Clock) -> list[Outgoing]:
-    """The first record of each partition of transactions that is still empty."""
-    marker = Marker(
-        schema=SCHEMA,
-        generation=generation.generation,
-        kind=MarkerKind.GENERATION_BEGIN,
-        time_ms=clock.now_ms(),
-    )
-    bounds = await bus.bounds([TRANSACTIONS])
-    return [
-        Outgoing(TRANSACTIONS, None, encode_event(marker), tp.partition)
-        for tp in sorted(bounds)
-        if bounds[tp].end == 0
-    ]
-
-
 async def find_generation(bus: Bus) -> Generation | None:
-    """The open generation; None where no topics were created.
+    """The generation that is open, or was last; None where no topics were created.
 
     Raises:
         TopicError: the config topic holds what is no generation.
     """
-    listed = await list_generations(bus)
-    return next((found for found in reversed(listed) if found.state == "open"), None)
-
-
-async def list_generations(bus: Bus) -> list[Generation]:
-    """Every generation that the config topic names, oldest first; none without that topic.
-
-    Raises:
-        TopicError: the config topic holds what is no generation.
-    """
-    if TopicPartition(CONFIG_TOPIC, 0) not in await _config_bounds(bus):
-        return []
-    try:
-        return generations_in(await bus.latest(CONFIG_TOPIC))
-    except UNDECODABLE as error:
-        raise TopicError(f"{CONFIG_TOPIC} holds an entry that is no generation: {error}") from error
-
-
-async def _config_bounds(bus: Bus) -> dict[TopicPartition, object]:
-    try:
-        return dict(await bus.bounds([CONFIG_TOPIC]))
-    except TopicError:
-        return {}
+    return newest(await GenerationList(bus).read())
 
 
 async def open_generation(bus: Bus) -> Generation:
@@ -148,9 +90,7 @@ async def open_generation(bus: Bus) -> Generation:
     """
     generation = await find_generation(bus)
     if generation is None:
-        raise TopicError(
-            "the topics do not exist yet", hint="Create them: streambackup topic create"
-        )
+        raise no_topics()
     for description in await describe_topics(bus, generation):
         if description.faults:
             raise TopicError(
@@ -158,12 +98,6 @@ async def open_generation(bus: Bus) -> Generation:
                 hint="'streambackup topic describe' shows all settings.",
             )
     return generation
-
-
-async def describe_topics(bus: Bus, generation: Generation) -> list[TopicDescription]:
-    """The generation's topics as they are, held against what they shall be."""
-    specs = topic_specs(generation.partitions, blob_partitions=generation.blob_partitions)
-    return await bus.describe(specs)
 
 
 async def claim_primary(bus: Bus, config: StoreConfig) -> str:
@@ -244,16 +178,3 @@ async def _name_primary(bus: Bus, primary: Primary) -> None:
         await producer.publish([Outgoing(CONFIG_TOPIC, PRIMARY_KEY, entry)])
     finally:
         await producer.close()
-
-
-def life_of(generation: Generation) -> Life:
-    """The generation as a store's journal notes it."""
-    return Life(
-        generation=generation.generation,
-        number=generation.number,
-        predecessor=generation.predecessor,
-        partitions=generation.partitions,
-        blob_partitions=generation.blob_partitions,
-        transactions_topic=generation.transactions_topic,
-        blobs_topic=generation.blobs_topic,
-    )

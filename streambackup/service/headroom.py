@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import structlog
 
+from streambackup.bus.generations import describe_topics
 from streambackup.bus.port import Bus, Record, TopicPartition
 from streambackup.domain.headroom import Retention, Unsafe, headroom_hours
 from streambackup.errors import AccessError, PositionLostError
 from streambackup.events.config import Generation
 from streambackup.runtime.metrics import Metrics
-from streambackup.service.generations import describe_topics
 
 SAMPLE_RECORDS = 20
 WITHOUT_LIMIT = -1
@@ -37,7 +37,7 @@ class Headroom(NamedTuple):
 
 
 async def find_headroom(
-    bus: Bus, generation: Generation, behind: Sequence[Behind], *, now_ms: int
+    bus: Bus, generations: Sequence[Generation], behind: Sequence[Behind], *, now_ms: int
 ) -> Headroom:
     """Ask for the partitions that are *behind*; where the bus keeps what nobody read, none has.
 
@@ -48,7 +48,7 @@ async def find_headroom(
         return Headroom({}, {})
     hours = {}
     unknown: dict[str, str] = {}
-    kept = await _kept(bus, generation)
+    kept = await _kept(bus, generations)
     for tp, position, end in behind:
         if tp.topic in unknown or tp.topic not in kept:
             continue
@@ -66,10 +66,10 @@ async def find_headroom(
     return Headroom(hours, unknown)
 
 
-async def _kept(bus: Bus, generation: Generation) -> dict[str, Retention]:
-    """What each topic of the generation keeps now, where that has a limit."""
+async def _kept(bus: Bus, generations: Sequence[Generation]) -> dict[str, Retention]:
+    """What each topic of the generations keeps now, where that has a limit."""
     kept = {}
-    described = await describe_topics(bus, generation)
+    described = [topic for one in generations for topic in await describe_topics(bus, one)]
     for topic in (topic for topic in described if topic.drops_unread):
         age_ms, size = (
             int(topic.settings.get(name, WITHOUT_LIMIT))

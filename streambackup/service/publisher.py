@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from streambackup.errors import InvalidEventError, NoStoreError
 from streambackup.events.codec import encode_event
 from streambackup.events.mailbox import MailboxEvent, Marker, Put
 from streambackup.outbox.content import passes, publish_content
+from streambackup.outbox.stream import restamped
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.retry import keep_trying
 from streambackup.service.generations import open_generation, primary_store, replica_error
@@ -60,7 +62,7 @@ class Publisher:
     def __init__(self, sender: Sender, *, folder: Path, clock: Clock) -> None:
         self._outbox = sender.outbox
         self._producer = sender.producer
-        self._topics = sender.topics
+        self._stream = sender.stream
         self._folder = folder
         self._clock = clock
 
@@ -109,42 +111,37 @@ class Publisher:
         owns = {r.number: r.meaning for r in ready if isinstance(r.meaning, OwnEvent)}
         contents = {number: own.content for number, own in owns.items() if own.content}
         known = {c.digest for c in contents.values() if c.path == Path()}
+        topics = await self._stream.topics()
         placed = await publish_content(
-            self._producer, list(contents.values()), topics=self._topics, known=known
+            self._producer, list(contents.values()), topics=topics, known=known
         )
         places = dict(zip(contents, placed, strict=True))
-        done, records = [], []
+        done, events = [], []
         for number, own in owns.items():
             try:
-                event = self._completed(own, places.get(number))
+                event = _completed(own, places.get(number), topics.generation)
                 value = encode_event(event)
             except InvalidEventError as error:
                 done.append(Published(number, error=error.message))
                 continue
             assert event.account is not None
-            records.append(Outgoing(self._topics.transactions, event.account.encode(), value))
+            events.append((event.account.encode(), value))
             done.append(Published(number, transaction=_id_of(own)))
-        await keep_trying(
-            lambda: self._producer.publish(records), passing=passes, what="publish transactions"
-        )
+        await self._publish_events(events)
         return done
 
-    def _completed(self, own: OwnEvent, place: Position | None) -> MailboxEvent:
-        """The event with what only the publisher knows.
-
-        Raises:
-            InvalidEventError: its content did not come to the bus.
-        """
-        event = msgspec.structs.replace(own.event, generation=self._topics.generation)
-        content = own.content
-        if content is None:
-            return event
-        if place is None:
-            raise InvalidEventError(CHANGED_MEANWHILE)
-        assert isinstance(event, Put)
-        return msgspec.structs.replace(
-            event, digest=content.digest, size=content.size, content=place
-        )
+    async def _publish_events(self, events: Sequence[tuple[bytes, bytes]]) -> None:
+        """Publish *events*, each with its key, until they stand ahead of every end record."""
+        placed = False
+        while not placed:
+            topics = await self._stream.topics()
+            records = [
+                Outgoing(topics.transactions, key, restamped(value, topics.generation))
+                for key, value in events
+            ]
+            publish = partial(self._producer.publish, records)
+            await keep_trying(publish, passing=passes, what="publish transactions")
+            placed = await self._stream.is_at(topics)
 
 
 @contextlib.asynccontextmanager
@@ -161,19 +158,33 @@ async def open_publisher(
     state = settings.store.state_path or find_store(settings.store).state
     bus = open_bus(settings, clock)
     try:
-        generation = await open_generation(bus)
+        await open_generation(bus)
         with contextlib.suppress(NoStoreError):
             store = find_store(settings.store).config.store
             primary = await primary_store(bus)
             if primary not in {None, store}:
                 raise replica_error(store, primary)
-        async with open_outbox(
-            state, SOURCE, bus=bus, generation=generation, sole_writer=False
-        ) as sender:
+        async with open_outbox(state, SOURCE, bus=bus, sole_writer=False) as sender:
             await sender.outbox.flush()
             yield Publisher(sender, folder=folder, clock=clock)
     finally:
         await bus.close()
+
+
+def _completed(own: OwnEvent, place: Position | None, generation: str) -> MailboxEvent:
+    """The event with what only the publisher knows.
+
+    Raises:
+        InvalidEventError: its content did not come to the bus.
+    """
+    event = msgspec.structs.replace(own.event, generation=generation)
+    content = own.content
+    if content is None:
+        return event
+    if place is None:
+        raise InvalidEventError(CHANGED_MEANWHILE)
+    assert isinstance(event, Put)
+    return msgspec.structs.replace(event, digest=content.digest, size=content.size, content=place)
 
 
 def _id_of(own: OwnEvent) -> str | None:

@@ -15,6 +15,7 @@ import msgspec
 
 from streambackup.blobs.loose import LooseBlobs
 from streambackup.bus.bounded import Pace
+from streambackup.bus.generations import GenerationList
 from streambackup.bus.port import Bus
 from streambackup.errors import NoStoreError, StoreError, TopicError, UsageError
 from streambackup.events.config import Primary
@@ -23,10 +24,11 @@ from streambackup.reading.survey import BlobCoverage, Survey
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.tasks import stopped_by_signals
-from streambackup.service.generations import find_primary, list_generations
+from streambackup.service.generations import find_primary
 from streambackup.service.replay_folding import (
     Progress,
     Step,
+    TopicsHeld,
     find_topics,
     fold_topics,
     interrupted,
@@ -101,19 +103,21 @@ async def replay(
             clock=clock,
         )
         with store_lock(home.root), process_directory(home.state, disk) as caches:
-            topics = await find_topics(bus, await list_generations(bus))
+            listed = GenerationList(bus)
+            topics = await find_topics(bus, await listed.read())
             workers = Workers(
                 settings=settings,
                 home=home,
                 caches=caches,
                 bus=bus,
-                generation=topics.generations[-1],
+                listed=listed,
+                embedded=None,
                 primary=primary.store,
                 disk=disk,
                 clock=clock,
             )
             await fold_topics(workers, topics, Pace(request.bytes_per_second, clock), progress)
-            return await _Finish(workers, progress).run(sources, topics.lost)
+            return await _Finish(workers, topics, progress).run(sources)
     finally:
         await bus.close()
 
@@ -147,12 +151,13 @@ def _content_of(path: Path) -> LooseBlobs:
 class _Finish:
     """What comes when all is folded: look at all of it, and fill in content from elsewhere."""
 
-    def __init__(self, workers: Workers, progress: Progress) -> None:
+    def __init__(self, workers: Workers, topics: TopicsHeld, progress: Progress) -> None:
         self._workers = workers
+        self._topics = topics
         self._progress = progress
         self._stop = asyncio.Event()
 
-    async def run(self, sources: Sequence[LooseBlobs], lost: list[str]) -> ReplayReport:
+    async def run(self, sources: Sequence[LooseBlobs]) -> ReplayReport:
         home = self._workers.home
         async with stopped_by_signals(self._stop):
             self._progress(Step("surveying", 0))
@@ -170,7 +175,7 @@ class _Finish:
                     in_doubt=survey.in_doubt,
                     quarantined=seen.quarantined,
                     gaps=seen.gaps,
-                    lost_generations=lost,
+                    lost_generations=[one.generation for one in self._topics.lost],
                     blobs=await asyncio.to_thread(survey.coverage),
                     content_taken=taken,
                 )
@@ -184,7 +189,7 @@ class _Finish:
 
     async def _fill(self, survey: Survey, sources: Sequence[LooseBlobs]) -> int:
         """Take what is not stored from *sources*; how much was."""
-        filling = self._workers.blob_filling(sources)
+        filling = self._workers.blob_filling(sources, self._topics.held[-1])
         taken = 0
         try:
             absent = survey.absent()

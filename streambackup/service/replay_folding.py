@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
@@ -16,14 +15,13 @@ from streambackup.bus.bounded import BoundedReading, Pace
 from streambackup.bus.port import Bounds, Bus, TopicPartition
 from streambackup.errors import InterruptedRunError, TopicError
 from streambackup.events.config import Generation
-from streambackup.journal.life import write_life
+from streambackup.journal.life import life_of, write_life
 from streambackup.realtime.account_worker import Filer
 from streambackup.realtime.stream_worker import Handler
 from streambackup.runtime.memory import settle_for_batches
 from streambackup.runtime.tasks import Part, stopped_by_signals, supervise
 from streambackup.service.filer import filing_processes
-from streambackup.service.generations import life_of
-from streambackup.service.wiring import Workers
+from streambackup.service.wiring import Workers, topic_of
 
 PROGRESS_EVERY_S = 1.0
 
@@ -57,21 +55,27 @@ def interrupted() -> InterruptedRunError:
 
 
 class TopicsHeld(msgspec.Struct, frozen=True):
-    """The generations, oldest first, whose topics the bus has, with what they held when the replay
-    began; and those whose topics are gone.
+    """All *generations*, oldest first: those whose topics are *held*, with what these had when the
+    replay began, and those whose topics are *lost*.
     """
 
     generations: list[Generation]
+    held: list[Generation]
     bounds: dict[TopicPartition, Bounds]
-    lost: list[str]
+
+    @property
+    def lost(self) -> list[Generation]:
+        return [one for one in self.generations if one not in self.held]
 
 
-async def find_topics(bus: Bus, generations: list[Generation]) -> TopicsHeld:
-    """What there is to replay. Ends of content are noted last: it is there before it is named.
+async def find_topics(bus: Bus, listed: Sequence[Generation]) -> TopicsHeld:
+    """What there is to replay of the generations *listed*. Ends of content are noted last: it is
+    there before it is named.
 
     Raises:
         TopicError: there is nothing.
     """
+    generations = [one for one in listed if one.state != "preparing"]
     held: list[Generation] = []
     bounds: dict[TopicPartition, Bounds] = {}
     for generation in generations:
@@ -83,12 +87,12 @@ async def find_topics(bus: Bus, generations: list[Generation]) -> TopicsHeld:
         raise TopicError(
             "the topics do not exist", hint="'streambackup topic describe' shows what there is."
         )
-    lost = [one.generation for one in generations if one not in held]
-    return TopicsHeld(held, bounds, lost)
+    return TopicsHeld(generations, held, bounds)
 
 
 async def fold_topics(workers: Workers, topics: TopicsHeld, pace: Pace, progress: Progress) -> None:
-    """Fold the *topics*, one generation after the other; all is durable and filed on return.
+    """Fold the *topics*, one generation after the other; all is durable and filed on return. What
+    is lost with the topics of a closed generation is a gap.
 
     Raises:
         InterruptedRunError: it was told to stop. BusError, StoreError: what ended it.
@@ -101,23 +105,27 @@ async def fold_topics(workers: Workers, topics: TopicsHeld, pace: Pace, progress
         for generation in topics.generations:
             life = life_of(generation)
             await asyncio.to_thread(write_life, workers.home.root, life, workers.disk)
-            of_one = dataclasses.replace(workers, generation=generation)
-            told = partial(_tell, topics.bounds, reading, progress)
-            await _Folding(of_one, reading).run(filer, threads, told)
-            told()
+            if generation in topics.held:
+                told = partial(_tell, topics.bounds, reading, progress)
+                await _Folding(workers, generation, reading).run(filer, threads, told)
+                told()
+            elif generation.state == "closed":
+                await asyncio.to_thread(workers.takeover(workers.bus).give_up, generation)
 
 
 class _Folding:
     """The workers of one generation, at work until both have all that stands below the ends."""
 
-    def __init__(self, workers: Workers, reading: BoundedReading) -> None:
+    def __init__(self, workers: Workers, generation: Generation, reading: BoundedReading) -> None:
         self._workers = workers
+        self._generation = generation
         self._reading = reading
         self._ended = asyncio.Event()
         self._unread: set[str] = set()
 
     async def run(self, filer: Filer, threads: Executor, tell: Callable[[], None]) -> None:
-        account, blob = self._workers.account_handler(filer), self._workers.blob_handler(threads)
+        account = self._workers.account_handler(filer)
+        blob = self._workers.blob_handler(threads, self._workers.bus)
         parts: dict[str, Part] = {
             "account": self._part(account),
             "blob": self._part(blob),
@@ -130,10 +138,11 @@ class _Folding:
             raise interrupted()
 
     def _part(self, handler: Handler) -> Part:
-        topic = self._workers.topic_of(handler)
+        topic = topic_of(handler, self._generation)
         self._unread.add(topic)
         settled = partial(self._settled, topic)
-        return self._workers.replaying_worker(handler, self._reading, settled).run
+        replaying = self._workers.replaying_worker
+        return replaying(handler, self._generation, self._reading, settled).run
 
     def _settled(self, topic: str) -> None:
         """The worker of *topic* has made durable whatever it was given."""

@@ -15,17 +15,17 @@ from typing import NamedTuple
 import msgspec
 
 from streambackup.blobs.loose import LooseBlobs
-from streambackup.bus.port import Bus, Outgoing
+from streambackup.bus.port import Bus, Outgoing, Producer
 from streambackup.domain.digest import digest_of
 from streambackup.domain.entry import Entry
 from streambackup.domain.transaction import TransactionId
 from streambackup.errors import InvalidEventError
 from streambackup.events.blob import BlobEvent, Chunk
 from streambackup.events.codec import decode_blob_event, decode_mailbox_event, encode_event
-from streambackup.events.config import Generation
 from streambackup.events.mailbox import Delete, Put
-from streambackup.events.topics import TRANSACTIONS
-from streambackup.outbox.content import BATCH_BYTES_MAX
+from streambackup.events.topics import BLOBS, TRANSACTIONS
+from streambackup.outbox.content import BATCH_BYTES_MAX, Topics
+from streambackup.outbox.stream import ListedStream, Stream, restamped
 from streambackup.reading.set_aside import SetAside
 from streambackup.reading.store_reader import StoreReader
 from streambackup.runtime.clock import Clock
@@ -55,7 +55,9 @@ class Retried(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Judged(NamedTuple):
-    """What shall become of a record, and what is to be published for that."""
+    """What shall become of a record, and what is to be published for that, in the topic of its
+    origin's name.
+    """
 
     retried: Retried
     record: Outgoing | None = None
@@ -68,7 +70,7 @@ class Sent(NamedTuple):
     last: dict[str, tuple[TransactionId, int]]
 
 
-def judge_transaction(record: SetAside, generation: Generation, sent: Sent) -> Judged:
+def judge_transaction(record: SetAside, sent: Sent) -> Judged:
     """What shall become of a record of transactions, of whose account the store has *sent*."""
     id = None
     told = Retried(str(record.origin), Outcome.READY, account=record.account)
@@ -79,14 +81,13 @@ def judge_transaction(record: SetAside, generation: Generation, sent: Sent) -> J
         if id in sent.ids:
             return Judged(msgspec.structs.replace(told, outcome=Outcome.CAME))
         _check_not_overtaken(id, sent.last.get(event.item), record.published_ms)
-        event = msgspec.structs.replace(event, generation=generation.generation)
         value = encode_event(event)
     except InvalidEventError as error:
         return _unusable(told, error)
-    return Judged(told, Outgoing(generation.transactions_topic, record.key, value))
+    return Judged(told, Outgoing(TRANSACTIONS, record.key, value))
 
 
-def judge_content(record: SetAside, generation: Generation, *, is_stored: bool) -> Judged:
+def judge_content(record: SetAside, *, is_stored: bool) -> Judged:
     """What shall become of a record of ``mailbox.blobs``, whose content the store has or not."""
     told = Retried(str(record.origin), Outcome.READY)
     try:
@@ -94,10 +95,10 @@ def judge_content(record: SetAside, generation: Generation, *, is_stored: bool) 
         if is_stored and isinstance(event, Chunk):
             return Judged(msgspec.structs.replace(told, outcome=Outcome.CAME))
         _check_content(event, record.key)
-        value = encode_event(msgspec.structs.replace(event, generation=generation.generation))
+        value = encode_event(event)
     except InvalidEventError as error:
         return _unusable(told, error)
-    return Judged(told, Outgoing(generation.blobs_topic, record.key, value))
+    return Judged(told, Outgoing(BLOBS, record.key, value))
 
 
 def _single_change(record: SetAside) -> Put | Delete:
@@ -154,11 +155,13 @@ def _unusable(told: Retried, error: InvalidEventError) -> Judged:
 
 
 class Retrying:
-    """Judges records against the store that *reader* reads, and publishes what can be used."""
+    """Judges records against the store that *reader* reads, and publishes what can be used where
+    the *stream* goes on.
+    """
 
-    def __init__(self, bus: Bus, generation: Generation, reader: StoreReader) -> None:
+    def __init__(self, bus: Bus, stream: Stream, reader: StoreReader) -> None:
         self._bus = bus
-        self._generation = generation
+        self._stream = stream
         self._reader = reader
         self._blobs = LooseBlobs(reader.root)
         self._sent: tuple[str | None, Sent] = (None, Sent(frozenset(), {}))
@@ -179,18 +182,26 @@ class Retrying:
         try:
             async for batch in iterate_in_thread(judged):
                 if outgoing := [one.record for one in batch if one.record]:
-                    await producer.publish(outgoing)
+                    await self._publish(producer, outgoing)
                 for one in batch:
                     yield _published(one)
         finally:
             await producer.close()
 
+    async def _publish(self, producer: Producer, records: Sequence[Outgoing]) -> None:
+        """Publish until the transactions among *records* stand ahead of every end record."""
+        placed = False
+        while not placed:
+            topics = await self._stream.topics()
+            await producer.publish([_in_topics(record, topics) for record in records])
+            placed = await self._stream.is_at(topics)
+
     def _judge(self, record: SetAside) -> Judged:
         """Blocking: it looks into the store."""
         if record.origin.topic == TRANSACTIONS:
-            return judge_transaction(record, self._generation, self._sent_of(record.account))
+            return judge_transaction(record, self._sent_of(record.account))
         is_stored = record.named is not None and self._blobs.exists(record.named)
-        return judge_content(record, self._generation, is_stored=is_stored)
+        return judge_content(record, is_stored=is_stored)
 
     def _sent_of(self, account: str | None) -> Sent:
         if account is not None and self._sent[0] != account:
@@ -221,6 +232,16 @@ def _sent_of(reader: StoreReader, account: str) -> Sent:
     return Sent(frozenset(ids), last)
 
 
+def _in_topics(record: Outgoing, topics: Topics) -> Outgoing:
+    """*record* as it stands in the generation of *topics*."""
+    assert record.value is not None
+    if record.topic == TRANSACTIONS:
+        value = restamped(record.value, topics.generation)
+        return Outgoing(topics.transactions, record.key, value)
+    event = msgspec.structs.replace(decode_blob_event(record.value), generation=topics.generation)
+    return Outgoing(topics.blobs, record.key, encode_event(event))
+
+
 def _published(judged: Judged) -> Retried:
     if judged.record is None:
         return judged.retried
@@ -231,17 +252,17 @@ def _published(judged: Judged) -> Retried:
 async def open_retrying(
     settings: Settings, reader: StoreReader, *, clock: Clock
 ) -> AsyncIterator[Retrying]:
-    """Retries on the settings' bus, into the generation that is open.
+    """Retries on the settings' bus, into the generation that is open then.
 
     Raises:
         StoreError: the store is a replica. TopicError: there are no topics.
     """
     bus = open_bus(settings, clock)
     try:
-        generation = await open_generation(bus)
+        await open_generation(bus)
         primary = await primary_store(bus)
         if primary not in {None, reader.config.store}:
             raise replica_error(reader.config.store, primary)
-        yield Retrying(bus, generation, reader)
+        yield Retrying(bus, ListedStream(bus), reader)
     finally:
         await bus.close()

@@ -38,7 +38,7 @@ _CONSUMES = {"account": TRANSACTIONS, "blob": BLOBS}
 
 
 class Right(msgspec.Struct, frozen=True):
-    """What *role* may do with a topic or a group, or with all groups whose name begins so."""
+    """What *role* may do with a topic or a group, or with all whose names begin so."""
 
     role: str
     resource: str
@@ -59,13 +59,14 @@ def _of_role(role: str, store: str | None) -> Iterator[Right]:
     for topic in _TOPICS:
         more = _BEYOND_LOOKING[role].get(topic, ())
         operations = [*(() if _IMPLY_DESCRIBE & {*more} else ("Describe",)), "DescribeConfigs"]
-        yield Right(role, "topic", topic, False, [*operations, *more])
+        later = topic != CONFIG_TOPIC  # Generations add to the names of all others.
+        yield Right(role, "topic", topic, later, [*operations, *more])
     if store is None:
         yield Right(role, "group", GROUP_PREFIX, True, _of_group(role in _CONSUMES))
         return
     for topic in (TRANSACTIONS, BLOBS):
         operations = _of_group(_CONSUMES.get(role) == topic)
-        yield Right(role, "group", group_name(store, topic), False, operations)
+        yield Right(role, "group", group_name(store, topic), True, operations)
 
 
 def _of_group(consumes: bool) -> list[str]:

@@ -7,21 +7,22 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from streambackup.blobs.index import stored_totals
-from streambackup.bus.port import Bus, TopicPartition
+from streambackup.bus.generations import GenerationList, consumable
+from streambackup.bus.port import Bus
 from streambackup.domain.instant import format_instant
 from streambackup.domain.partition_event import PartitionEventKind
 from streambackup.domain.words import counted
 from streambackup.errors import AccessError, BusError
 from streambackup.events.config import Generation
-from streambackup.events.topics import BLOBS, TRANSACTIONS
-from streambackup.journal.cover import find_cover, newest_epoch
+from streambackup.events.topics import TRANSACTIONS
+from streambackup.journal.cover import find_cover
 from streambackup.journal.life import read_lives
 from streambackup.journal.noticed import noticed_to
 from streambackup.journal.segment import PartitionPath
@@ -31,39 +32,35 @@ from streambackup.reading.partition_log import filed_events
 from streambackup.reading.store_reader import StoreReader
 from streambackup.runtime.clock import Clock
 from streambackup.service.generations import open_generation, primary_store
-from streambackup.service.headroom import Behind, find_headroom
+from streambackup.service.headroom import find_headroom
 from streambackup.service.held_uploads import HeldUpload, find_held_uploads
+from streambackup.service.partition_status import (
+    PartitionStatus,
+    behind_of,
+    journals_of,
+    partition_statuses,
+    with_epochs,
+)
 from streambackup.service.settings import Settings
 from streambackup.service.store_home import StoreHome
 from streambackup.service.store_lock import is_locked
-from streambackup.service.wiring import group_name
 
 MB = 1_000_000
+BLOB_INDEXES = "blobs*-*.sqlite"
 BUS_PATIENCE_S = 5.0
 """How long the bus may take to say where its partitions end, and what holds their positions."""
 
 
-class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """``position`` is the next record to read, ``end`` the next one to be published, None where the
-    bus cannot be asked; ``headroom_hours`` until the bus may drop a record that is not recorded
-    yet, None where there is none, where it never will, or where that is not known. The newest epoch
-    in which anything was journalled, and the node that did: whoever owns the partition now and has
-    had nothing to write yet is not told.
+class GenerationStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A generation of the topics that workers consume. ``behind_end`` counts the records that came
+    behind its end: each puts its account in doubt.
     """
 
-    topic: str
-    partition: int
-    position: int
-    end: int | None
-    lag: int | None
-    headroom_hours: float | None = None
-    epoch: int | None = None
-    writer: str | None = None
-    node: str | None = None
-
-    @property
-    def tp(self) -> TopicPartition:
-        return TopicPartition(self.topic, self.partition)
+    number: int
+    generation: str
+    partitions: int
+    state: str
+    behind_end: int = 0
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +78,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     running: bool
     bus: str
     generation: str | None
+    generations: list[GenerationStatus]
     partitions: list[PartitionStatus]
     lag: int | None
     headroom_hours: float | None
@@ -108,9 +106,9 @@ class Look(NamedTuple):
 
 
 class _Stream(NamedTuple):
-    """How far the store's workers are with the partitions of a life of the topics."""
+    """How far the store's workers are with the partitions of all generations of the topics."""
 
-    generation: str | None
+    generations: list[GenerationStatus]
     partitions: list[PartitionStatus]
     held: list[HeldUpload]
     unknown: Sequence[str] = ()
@@ -122,7 +120,7 @@ async def collect_status(
     settings: Settings,
     home: StoreHome,
     bus: Bus,
-    generation: Generation | None = None,
+    listed: GenerationList | None = None,
     *,
     clock: Clock,
     own_warnings: Sequence[str] = (),
@@ -130,16 +128,18 @@ async def collect_status(
     """Look at everything; works with a running service and without one. Where the bus cannot be
     asked, what the store itself knows is told.
 
-    *generation* is the open one, where that is known already; *own_warnings* are what
-    only the processes that work on the store know of themselves.
+    *listed* is what a service at work follows, which has checked the topics; *own_warnings* are
+    what only the processes that work on the store know of themselves.
 
     Raises:
         StoreError: the store cannot be read.
     """
     failure = None
     try:
-        open_one = generation or await open_generation(bus)
-        stream = await _ask_bus(home, bus, open_one, now_ms=clock.now_ms())
+        if listed is None:
+            await open_generation(bus)
+            listed = GenerationList(bus)
+        stream = await _ask_bus(home, bus, listed, now_ms=clock.now_ms())
     except BusError as error:
         failure = error
         stream = await asyncio.to_thread(_ask_journals, home)
@@ -151,25 +151,23 @@ async def collect_status(
     return Look(msgspec.structs.replace(status, warnings=warnings), failure)
 
 
-async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation, *, now_ms: int) -> _Stream:
+async def _ask_bus(home: StoreHome, bus: Bus, listed: GenerationList, *, now_ms: int) -> _Stream:
     try:
         async with asyncio.timeout(BUS_PATIENCE_S) as patience:
-            partitions = await partition_statuses(home, bus, generation)
+            generations = await consumable(bus, await listed.read())
+            partitions = await partition_statuses(home, bus, generations)
             primary = await primary_store(bus)
     except TimeoutError as error:
         raise BusError(f"the bus has not answered within {BUS_PATIENCE_S:g} s") from error
-    names = {generation.transactions_topic: TRANSACTIONS, generation.blobs_topic: BLOBS}
-    partitions = await asyncio.to_thread(
-        _with_epochs, home, generation.generation, names, partitions
-    )
+    shown = [_shown(one, partitions) for one in generations]
+    partitions = await asyncio.to_thread(with_epochs, home, journals_of(generations), partitions)
     held: list[HeldUpload] = []
     unknown = ["headroom is not known: the bus takes too long to tell"]
-    behind = [
-        (at.tp, at.position) for at in partitions if at.lag and at.topic == generation.blobs_topic
-    ]
+    blobs = {one.blobs_topic for one in generations}
+    behind = [(at.tp, at.position) for at in partitions if at.lag and at.topic in blobs]
     try:
         async with asyncio.timeout_at(patience.when()):
-            found = await find_headroom(bus, generation, behind_of(partitions), now_ms=now_ms)
+            found = await find_headroom(bus, generations, behind_of(partitions), now_ms=now_ms)
             unknown = [*found.unknown.values()]
             partitions = [
                 msgspec.structs.replace(at, headroom_hours=found.hours.get(at.tp))
@@ -181,51 +179,52 @@ async def _ask_bus(home: StoreHome, bus: Bus, generation: Generation, *, now_ms:
         pass  # What was found by then is told.
     except AccessError as refused:
         unknown.append(f"whether uploads hold up blobs is not known: {refused.message}")
-    return _Stream(generation.generation, partitions, held, unknown, primary)
+    return _Stream(shown, partitions, held, unknown, primary)
+
+
+def _shown(generation: Generation, partitions: Sequence[PartitionStatus]) -> GenerationStatus:
+    """*generation*, with what came behind its end."""
+    topic, ends = generation.transactions_topic, generation.ends
+    behind_end = 0
+    if generation.state == "closed":
+        mine = [at for at in partitions if at.topic == topic]
+        behind_end = sum(max(0, (at.end or 0) - ends[at.partition] - 1) for at in mine)
+    return GenerationStatus(
+        number=generation.number,
+        generation=generation.generation,
+        partitions=generation.partitions,
+        state=generation.state,
+        behind_end=behind_end,
+    )
 
 
 def _ask_journals(home: StoreHome) -> _Stream:
     lives = read_lives(home.root)
     life = newest_named(lives)
     if life is None:
-        return _Stream(None, [], [])
-    topics = {
-        TRANSACTIONS: (life.transactions_topic, life.partitions),
-        BLOBS: (life.blobs_topic, life.blob_partitions),
-    }
+        return _Stream([], [], [])
+    counts = {life.transactions_topic: life.partitions, life.blobs_topic: life.blob_partitions}
+    journals = journals_of([life])
     partitions = [
         PartitionStatus(
             topic=topic,
             partition=partition,
-            position=find_cover(last_path(home.root, lives, life.generation, name, partition)).end,
+            position=find_cover(
+                last_path(home.root, lives, life.generation, journals[topic].name, partition)
+            ).end,
             end=None,
             lag=None,
         )
-        for name, (topic, count) in topics.items()
+        for topic, count in counts.items()
         for partition in range(count)
     ]
-    names = {topic: name for name, (topic, _) in topics.items()}
-    return _Stream(life.generation, _with_epochs(home, life.generation, names, partitions), [])
-
-
-def _with_epochs(
-    home: StoreHome,
-    generation: str,
-    names: Mapping[str, str],
-    partitions: Sequence[PartitionStatus],
-) -> list[PartitionStatus]:
-    """The *partitions* with their newest epochs; *names* are the journal's names of topics."""
-    lives = read_lives(home.root)
-    found = []
-    for at in partitions:
-        path = last_path(home.root, lives, generation, names[at.topic], at.partition)
-        newest = newest_epoch(path)
-        if newest is not None:
-            at = msgspec.structs.replace(
-                at, epoch=newest.epoch, writer=newest.writer, node=newest.node
-            )
-        found.append(at)
-    return found
+    shown = GenerationStatus(
+        number=life.number,
+        generation=life.generation,
+        partitions=life.partitions,
+        state="not known",
+    )
+    return _Stream([shown], with_epochs(home, journals, partitions), [])
 
 
 def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
@@ -240,7 +239,8 @@ def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
         path=str(home.root),
         running=is_locked(home.root),
         bus=settings.bus.kind,
-        generation=stream.generation,
+        generation=stream.generations[-1].generation if stream.generations else None,
+        generations=stream.generations,
         partitions=stream.partitions,
         lag=None if not lags or None in lags else sum(filter(None, lags)),
         headroom_hours=_least(at.headroom_hours for at in stream.partitions),
@@ -256,35 +256,6 @@ def _status(settings: Settings, home: StoreHome, stream: _Stream) -> Status:
         disk_free_bytes=disk.free,
         disk_total_bytes=disk.total,
         warnings=[],
-    )
-
-
-async def partition_statuses(
-    home: StoreHome, bus: Bus, generation: Generation
-) -> list[PartitionStatus]:
-    """Lag as the bus tells it: what the store's workers acknowledged, against the end."""
-    found = []
-    topics = {TRANSACTIONS: generation.transactions_topic, BLOBS: generation.blobs_topic}
-    for name, topic in topics.items():
-        bounds = await bus.bounds([topic])
-        done = await bus.acknowledged(group_name(home.config.store, name))
-        for tp in sorted(bounds):
-            found.append(_partition(tp, done.get(tp, bounds[tp].begin), bounds[tp].end))
-    return found
-
-
-def behind_of(partitions: Sequence[PartitionStatus]) -> list[Behind]:
-    """Those of them with records that are not recorded yet."""
-    return [Behind(at.tp, at.position, at.end) for at in partitions if at.lag and at.end]
-
-
-def _partition(tp: TopicPartition, position: int, end: int) -> PartitionStatus:
-    return PartitionStatus(
-        topic=tp.topic,
-        partition=tp.partition,
-        position=position,
-        end=end,
-        lag=max(0, end - position),
     )
 
 
@@ -328,7 +299,7 @@ def _blob_totals(home: StoreHome) -> tuple[int, int, int]:
     """
     fullest: dict[str, tuple[int, int, int]] = {}
     for state in {home.state, *(home.root / "state").glob("*")}:
-        for file in [*state.glob("blobs-*.sqlite"), *state.glob("process-*/blobs-*.sqlite")]:
+        for file in [*state.glob(BLOB_INDEXES), *state.glob(f"process-*/{BLOB_INDEXES}")]:
             fullest[file.name] = max(fullest.get(file.name, (0, 0, 0)), stored_totals(file))
     count, size, stored = (sum(column) for column in zip((0, 0, 0), *fullest.values(), strict=True))
     return count, size, stored
@@ -360,6 +331,13 @@ def _warnings(settings: Settings, status: Status) -> list[str]:
         )
     if status.notices_waiting:
         found.append(f"{counted(status.notices_waiting, 'notice')} of them not on the bus yet")
+    for one in status.generations:
+        if one.behind_end:
+            found.append(
+                f"{counted(one.behind_end, 'record')} came behind the end of generation "
+                f"{one.number} and put accounts in doubt: their producers do not follow the "
+                "generations that the config topic lists"
+            )
     for held in status.held_uploads:
         found.append(
             f"upload {held.upload} of {held.digest} holds partition {held.partition} of blobs at "

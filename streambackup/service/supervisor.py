@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 import structlog
 
+from streambackup.bus.generations import GenerationList, consumable
 from streambackup.bus.port import Bus
 from streambackup.errors import BusError, NoSpaceError, StoreError
 from streambackup.events.config import Generation
-from streambackup.journal.life import write_life
+from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.owner import PartitionOwner
 from streambackup.outbox.outbox import Outbox
 from streambackup.outbox.relay import relay
 from streambackup.realtime.account_worker import AccountWorker
 from streambackup.realtime.blob_worker import BlobWorker
+from streambackup.realtime.generation_workers import GenerationWorkers
 from streambackup.realtime.notices import Notices
 from streambackup.realtime.stream_worker import StreamWorker
 from streambackup.runtime.clock import Clock
@@ -35,24 +38,29 @@ from streambackup.service.filer import filing_processes
 from streambackup.service.generations import (
     claim_primary,
     create_topics,
-    life_of,
+    find_generation,
     open_generation,
     replica_error,
 )
 from streambackup.service.headroom import HeadroomAlarm, find_headroom
+from streambackup.service.partition_status import behind_of, partition_statuses
 from streambackup.service.settings import Settings
 from streambackup.service.status import (
     BUS_PATIENCE_S,
     Status,
-    behind_of,
     collect_status,
-    partition_statuses,
 )
 from streambackup.service.store_home import StoreHome, open_store
 from streambackup.service.store_lock import process_directory, sources_lock, store_lock
 from streambackup.service.told_warnings import tell_warnings, told_warnings
 from streambackup.service.watchdog import Watchdog
-from streambackup.service.wiring import EMBEDDED_PARTITIONS, Workers, open_bus
+from streambackup.service.wiring import (
+    BUS_FOLDER,
+    EMBEDDED_PARTITIONS,
+    Workers,
+    embedded_bus,
+    open_bus,
+)
 from streambackup.sources.maildir.source import MaildirSource
 
 log = structlog.get_logger()
@@ -89,25 +97,28 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
         store_lock(home.root, shared=settings.bus.kind == "kafka"),
         process_directory(home.state, disk) as caches,
     ):
-        async with open_stream(settings, home, clock) as (bus, generation, primary):
-            await asyncio.to_thread(write_life, home.root, life_of(generation), disk)
-            async with AsyncExitStack() as stack:
-                workers = Workers(
-                    settings=settings,
-                    home=home,
-                    caches=caches,
-                    bus=bus,
-                    generation=generation,
-                    primary=primary,
-                    disk=disk,
-                    clock=clock,
-                )
-                parts = Service(workers).parts(roles, stack)
-                settle_for_batches()
-                async with stopped_by_signals(stop):
-                    store = home.config.store
-                    log.info("running", store=store, primary=primary, roles=sorted(roles))
-                    await supervise(parts, stop=stop, drain_s=settings.shutdown.drain_s)
+        async with (
+            open_stream(settings, home, clock) as (bus, _, primary),
+            open_embedded(settings, home, bus, clock) as embedded,
+            AsyncExitStack() as stack,
+        ):
+            workers = Workers(
+                settings=settings,
+                home=home,
+                caches=caches,
+                bus=bus,
+                listed=GenerationList(bus),
+                embedded=embedded,
+                primary=primary,
+                disk=disk,
+                clock=clock,
+            )
+            parts = Service(workers).parts(roles, stack)
+            settle_for_batches()
+            async with stopped_by_signals(stop):
+                store = home.config.store
+                log.info("running", store=store, primary=primary, roles=sorted(roles))
+                await supervise(parts, stop=stop, drain_s=settings.shutdown.drain_s)
 
 
 class Stream(NamedTuple):
@@ -130,7 +141,8 @@ async def open_stream(settings: Settings, home: StoreHome, clock: Clock) -> Asyn
     bus = open_bus(settings, clock)
     try:
         if settings.bus.kind == "embedded":
-            await create_topics(bus, EMBEDDED_PARTITIONS, clock)
+            found = await find_generation(bus)
+            await create_topics(bus, found.partitions if found else EMBEDDED_PARTITIONS, clock)
         generation = await open_generation(bus)
         primary = await claim_primary(bus, home.config)
         if settings.bus.kind == "embedded" and primary != home.config.store:
@@ -144,19 +156,36 @@ async def open_stream(settings: Settings, home: StoreHome, clock: Clock) -> Asyn
         await bus.close()
 
 
+@contextlib.asynccontextmanager
+async def open_embedded(
+    settings: Settings, home: StoreHome, bus: Bus, clock: Clock
+) -> AsyncIterator[Bus | None]:
+    """The embedded bus of this node, which may be *bus* itself, or hold what came before it."""
+    if settings.bus.kind == "embedded":
+        yield bus
+    elif not (home.state / BUS_FOLDER).is_dir():
+        yield None
+    else:
+        embedded = embedded_bus(home.state, clock)
+        try:
+            yield embedded
+        finally:
+            await embedded.close()
+
+
 class Service:
     """The parts of one process, sharing a bus, a store and metrics."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
-        self._running: dict[Role, StreamWorker] = {}
+        self._running: dict[Role, GenerationWorkers[StreamWorker]] = {}
         self._loop_record = LoopRecord(workers.metrics)
         self._loop_watch = LoopWatch(
             self._loop_record,
             clock=workers.clock,
             limit_s=workers.settings.worker.stuck_limit_s,
         )
-        self._handlers: dict[Role, AccountWorker | BlobWorker] = {}
+        self._handlers = set[AccountWorker | BlobWorker]()
         self._source: MaildirSource | None = None
         self._outbox: Outbox | None = None
         self._notices: Notices | None = None
@@ -170,14 +199,14 @@ class Service:
         }
         if Role.ACCOUNT in roles:
             account = self._workers.account_handler(stack.enter_context(filing_processes()))
-            parts["account"] = self._add_worker(Role.ACCOUNT, account)
+            parts["account"] = self._add_workers(Role.ACCOUNT, TRANSACTIONS, lambda _: account)
         if Role.BLOB in roles:
             threads = stack.enter_context(ThreadPoolExecutor(self._workers.settings.blobs.threads))
-            blob = self._workers.blob_handler(threads)
-            parts["blob"] = self._add_worker(Role.BLOB, blob)
+            blob_on = partial(self._workers.blob_handler, threads)
+            parts["blob"] = self._add_workers(Role.BLOB, BLOBS, blob_on)
         if self._running:
             parts["watchdog"] = self._watchdog().run
-        if self._handlers and not self._workers.is_replica:
+        if self._running and not self._workers.is_replica:
             self._notices = self._workers.notices(self._owners)
             parts["notices"] = self._notices.run
         trees = self._workers.settings.sources.maildir
@@ -197,31 +226,41 @@ class Service:
             parts["http"] = endpoints.run
         return parts
 
-    def _add_worker(self, role: Role, handler: AccountWorker | BlobWorker) -> Part:
-        worker = self._running[role] = self._workers.stream_worker(handler)
-        self._handlers[role] = handler
-        return worker.run
+    def _add_workers(
+        self, role: Role, topic: str, handler_on: Callable[[Bus], AccountWorker | BlobWorker]
+    ) -> Part:
+        def noted(bus: Bus) -> AccountWorker | BlobWorker:
+            handler = handler_on(bus)
+            self._handlers.add(handler)
+            return handler
+
+        workers = self._running[role] = self._workers.generation_workers(topic, noted)
+        return workers.run
 
     def _watchdog(self) -> Watchdog:
         workers = self._workers
         return Watchdog(
-            list(self._running.values()),
-            bus=workers.bus,
+            self._at_work,
             clock=workers.clock,
             limit_s=workers.settings.worker.stuck_limit_s,
             metrics=workers.metrics,
         )
 
+    def _at_work(self) -> dict[StreamWorker, Bus]:
+        """The workers of all generations, with the buses that they consume."""
+        running = self._running.values()
+        return {worker: bus for workers in running for worker, bus in workers.running.items()}
+
     def _owners(self) -> list[PartitionOwner]:
         """Of all partitions that this process has in hand."""
-        return [owner for handler in self._handlers.values() for owner in handler.owners()]
+        return [owner for handler in list(self._handlers) for owner in handler.owners()]
 
     def _not_ready(self) -> list[str]:
         """Why the service does not work yet, for each role that does not."""
         return [
             f"the {role} worker has not joined its group"
-            for role, worker in self._running.items()
-            if not worker.member.joined
+            for role, workers in self._running.items()
+            if not workers.running or not all(one.member.joined for one in workers.running)
         ]
 
     async def _run_source(self, source: MaildirSource, stop: asyncio.Event) -> None:
@@ -239,7 +278,7 @@ class Service:
             self._workers.settings,
             self._workers.home,
             self._workers.bus,
-            self._workers.generation,
+            self._workers.listed,
             clock=self._workers.clock,
             own_warnings=[*await self._source_warnings(), *self._own_warnings()],
         )
@@ -255,7 +294,7 @@ class Service:
         return [
             f"{tp.topic}/{tp.partition} waits for the disk: it is read on when what was read of it "
             "is durable"
-            for worker in self._running.values()
+            for worker in self._at_work()
             for tp in worker.slow
         ]
 
@@ -263,7 +302,7 @@ class Service:
         """What only this process knows of itself."""
         told = [
             f"partition {tp.partition} of {tp.topic} is stopped: {why}"
-            for worker in self._running.values()
+            for worker in self._at_work()
             for tp, why in sorted(worker.stopped().items())
         ]
         if self._notices is not None and self._notices.failure is not None:
@@ -308,9 +347,10 @@ class Service:
         alarm = HeadroomAlarm(workers.settings.bus.headroom_warning_hours, workers.metrics)
         while not stop.is_set():
             async with self._asking_bus(HEADROOM_PATIENCE_S):
-                found = await partition_statuses(workers.home, workers.bus, workers.generation)
+                generations = await self._generations()
+                found = await partition_statuses(workers.home, workers.bus, generations)
                 behind, now_ms = behind_of(found), workers.clock.now_ms()
-                hours = await find_headroom(workers.bus, workers.generation, behind, now_ms=now_ms)
+                hours = await find_headroom(workers.bus, generations, behind, now_ms=now_ms)
                 alarm.tell([at.tp for at in found], hours)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), HEADROOM_EVERY_S)
@@ -326,9 +366,8 @@ class Service:
             self._workers.metrics.errors.labels(kind.__name__).inc()
 
     async def _measure_here(self) -> None:
-        for role, worker in self._running.items():
-            topic = self._handlers[role].journal_topic
-            self._workers.metrics.stopped.labels(topic).set(len(worker.stopped()))
+        for worker in self._at_work():
+            self._workers.metrics.stopped.labels(worker.topic).set(len(worker.stopped()))
         usage = await asyncio.to_thread(shutil.disk_usage, self._workers.home.root)
         self._workers.metrics.disk_free.set(usage.free)
         if self._source is not None and self._outbox is not None:
@@ -336,7 +375,9 @@ class Service:
             self._workers.metrics.outbox_queue.labels(self._source.name).set(waiting)
 
     async def _measure_lag(self) -> None:
-        for at in await partition_statuses(
-            self._workers.home, self._workers.bus, self._workers.generation
-        ):
+        workers, generations = self._workers, await self._generations()
+        for at in await partition_statuses(workers.home, workers.bus, generations):
             self._workers.metrics.lag.labels(at.topic, str(at.partition)).set(at.lag or 0)
+
+    async def _generations(self) -> list[Generation]:
+        return await consumable(self._workers.bus, await self._workers.listed.read())

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 
@@ -89,22 +90,22 @@ class ConsumerWatch:
 
 
 class Watchdog:
-    """Watches the consumers of *workers*; each may stand still for *limit_s*."""
+    """Watches the consumers of the workers that *at_work* names now, with the buses that they
+    consume; each may stand still for *limit_s*.
+    """
 
     def __init__(
         self,
-        workers: Sequence[StreamWorker],
+        at_work: Callable[[], Mapping[StreamWorker, Bus]],
         *,
-        bus: Bus,
         clock: Clock,
         limit_s: float,
         metrics: Metrics,
     ) -> None:
         self._every_s = limit_s / LOOKS
-        self._watches = [
-            ConsumerWatch(worker, bus=bus, clock=clock, limit_s=limit_s, metrics=metrics)
-            for worker in workers
-        ]
+        self._at_work = at_work
+        self._watch = partial(ConsumerWatch, clock=clock, limit_s=limit_s, metrics=metrics)
+        self._watches: dict[StreamWorker, ConsumerWatch] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look until *stop*.
@@ -113,7 +114,10 @@ class Watchdog:
             StuckError: a consumer stands still whatever is done.
         """
         while not stop.is_set():
-            for watch in self._watches:
+            for worker, bus in self._at_work().items():
+                if worker not in self._watches:
+                    self._watches[worker] = self._watch(worker, bus=bus)
+            for watch in self._watches.values():
                 await watch.look()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._every_s)

@@ -14,22 +14,24 @@ from typing import NamedTuple
 from streambackup.blobs.compression import Compression, CompressionSettings
 from streambackup.blobs.loose import LooseBlobs
 from streambackup.bus.embedded.bus import EmbeddedBus
+from streambackup.bus.generations import GenerationList, no_topics
 from streambackup.bus.port import Bus, Consumers, Producer
-from streambackup.events.config import Generation
-from streambackup.events.topics import BLOBS, TRANSACTIONS
+from streambackup.events.config import Generation, newest
+from streambackup.events.topics import BLOBS, TOPIC_PREFIX, TRANSACTIONS
+from streambackup.journal.life import life_of
 from streambackup.journal.owner import PartitionOwner
-from streambackup.outbox.content import Topics
 from streambackup.outbox.outbox import Outbox
+from streambackup.outbox.stream import ListedStream, Stream
 from streambackup.realtime.account_worker import AccountWorker, Filer, SegmentSettings
 from streambackup.realtime.blob_filling import BlobFilling
 from streambackup.realtime.blob_worker import BlobWorker, BlobWorkerSettings
+from streambackup.realtime.generation_workers import GenerationWorkers
 from streambackup.realtime.notices import Notices, NoticeTopic
 from streambackup.realtime.stream_worker import FetchSettings, Handler, StreamWorker
 from streambackup.realtime.takeover import Takeover
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
-from streambackup.service.generations import life_of
 from streambackup.service.settings import MaildirSettings, Settings
 from streambackup.service.store_home import StoreHome, find_state
 from streambackup.sources.maildir.source import MaildirSource, MaildirTree
@@ -54,7 +56,12 @@ def open_bus(settings: Settings, clock: Clock) -> Bus:
         from streambackup.service.kafka_access import kafka_settings
 
         return KafkaBus(kafka_settings(settings.bus.kafka), clock=clock)
-    return EmbeddedBus(find_state(settings.store) / BUS_FOLDER, clock=clock)
+    return embedded_bus(find_state(settings.store), clock)
+
+
+def embedded_bus(state: Path, clock: Clock) -> EmbeddedBus:
+    """The embedded bus in a store's *state* on this node."""
+    return EmbeddedBus(state / BUS_FOLDER, clock=clock)
 
 
 class Sender(NamedTuple):
@@ -62,29 +69,25 @@ class Sender(NamedTuple):
 
     outbox: Outbox
     producer: Producer
-    topics: Topics
+    stream: Stream
 
 
 @contextlib.asynccontextmanager
 async def open_outbox(
-    state: Path, source: str, *, bus: Bus, generation: Generation, sole_writer: bool
+    state: Path, source: str, *, bus: Bus, sole_writer: bool
 ) -> AsyncIterator[Sender]:
     """The outbox of *source* on this node, and a producer of its own.
 
     Raises what ``Outbox`` does.
     """
-    topics = Topics(
-        generation=generation.generation,
-        transactions=generation.transactions_topic,
-        blobs=generation.blobs_topic,
-    )
+    stream = ListedStream(bus)
     producer = await bus.producer()
     try:
         directory = state / OUTBOX_FOLDER
-        opened = partial(Outbox, directory, source, producer, topics=topics)
+        opened = partial(Outbox, directory, source, producer, stream=stream)
         outbox = await asyncio.to_thread(opened, sole_writer=sole_writer)
         try:
-            yield Sender(outbox, producer, topics)
+            yield Sender(outbox, producer, stream)
         finally:
             await asyncio.to_thread(outbox.close)
     finally:
@@ -100,7 +103,9 @@ class Workers:
     caches: Path
     """A directory that no other process uses."""
     bus: Bus
-    generation: Generation
+    listed: GenerationList
+    embedded: Bus | None
+    """The store's embedded bus, where this node has it."""
     primary: str
     """The store that answers for the topics."""
     disk: Disk
@@ -128,7 +133,7 @@ class Workers:
             filer=filer,
         )
 
-    def blob_handler(self, threads: Executor) -> BlobWorker:
+    def blob_handler(self, threads: Executor, bus: Bus) -> BlobWorker:
         blobs = self.settings.blobs
         return BlobWorker(
             root=self.home.root,
@@ -143,15 +148,25 @@ class Workers:
             ),
             metrics=self.metrics,
             threads=threads,
-            bus=self.bus,
+            bus=bus,
         )
 
     def notices(self, owners: Callable[[], Iterable[PartitionOwner]]) -> Notices:
         """Who tells others what was set aside in the partitions that *owners* names."""
-        topic = NoticeTopic(self.generation.quarantine_topic, self.generation.partitions)
         return Notices(
-            bus=self.bus, topic=topic, owners=owners, disk=self.disk, metrics=self.metrics
+            bus=self.bus,
+            topic=self._notice_topic,
+            owners=owners,
+            disk=self.disk,
+            metrics=self.metrics,
         )
+
+    async def _notice_topic(self) -> NoticeTopic:
+        """That of the last generation, whichever one a record was set aside in."""
+        found = newest(await self.listed.read())
+        if found is None:
+            raise no_topics()
+        return NoticeTopic(found.quarantine_topic, found.partitions)
 
     def maildir_source(self, trees: Sequence[MaildirSettings]) -> MaildirSource:
         watched = [MaildirTree(tree.path, tree.account) for tree in trees]
@@ -160,59 +175,87 @@ class Workers:
     @contextlib.asynccontextmanager
     async def outbox(self, source: str) -> AsyncIterator[Outbox]:
         """The outbox of *source* on this node, with a producer of its own."""
-        sending = open_outbox(
-            self.home.state, source, bus=self.bus, generation=self.generation, sole_writer=True
-        )
+        sending = open_outbox(self.home.state, source, bus=self.bus, sole_writer=True)
         async with sending as sender:
             yield sender.outbox
 
-    def blob_filling(self, sources: Sequence[LooseBlobs]) -> BlobFilling:
+    def blob_filling(self, sources: Sequence[LooseBlobs], generation: Generation) -> BlobFilling:
         return BlobFilling(
             sources,
             root=self.home.root,
             disk=self.disk,
-            takeover=self._takeover(),
-            life=life_of(self.generation),
+            takeover=self.takeover(self.bus),
+            life=life_of(generation),
         )
 
-    def stream_worker(self, handler: Handler) -> StreamWorker:
-        """The worker that consumes the handler's topic as its group."""
-        beside = {TRANSACTIONS: [self.generation.inventory_topic], BLOBS: []}
-        return self._worker(
-            handler,
-            self.bus,
-            group=group_name(self.home.config.store, handler.journal_topic),
-            beside=beside[handler.journal_topic],
-        )
-
-    def replaying_worker(
-        self, handler: Handler, reading: Consumers, settled: Callable[[], None]
-    ) -> StreamWorker:
-        """The worker that folds what *reading* gives of the handler's topic, in no group."""
-        return self._worker(handler, reading, group=None, settled=settled)
-
-    def topic_of(self, handler: Handler) -> str:
-        """The topic of the generation that the handler's journal is of."""
-        topics = {
-            TRANSACTIONS: self.generation.transactions_topic,
-            BLOBS: self.generation.blobs_topic,
-        }
-        return topics[handler.journal_topic]
-
-    def _takeover(self) -> Takeover:
+    def takeover(self, bus: Bus) -> Takeover:
         return Takeover(
             root=self.home.root,
-            bus=self.bus,
+            bus=bus,
             disk=self.disk,
             clock=self.clock,
             identity=self.home.identity,
         )
 
+    def bus_of(self, generation: Generation) -> Bus | None:
+        """The bus that *generation* is on; None where it is another node's."""
+        own = generation.embedded_in == self.home.config.store
+        return self.embedded if own else self.bus
+
+    def generation_workers(
+        self, journal_topic: str, handler_on: Callable[[Bus], Handler]
+    ) -> GenerationWorkers[StreamWorker]:
+        """Workers that consume a topic, in whatever generations there are: with one handler on each
+        bus.
+        """
+        handlers: dict[Bus, Handler] = {}
+
+        def worker_of(generation: Generation) -> StreamWorker:
+            bus = self.bus_of(generation)
+            assert bus is not None
+            if bus not in handlers:
+                handlers[bus] = handler_on(bus)
+            return self._stream_worker(handlers[bus], bus, generation)
+
+        return GenerationWorkers(
+            self.bus,
+            worker_of,
+            takeover=self.takeover(self.bus),
+            in_order=journal_topic == TRANSACTIONS,
+            bus_of=self.bus_of,
+        )
+
+    def _stream_worker(self, handler: Handler, bus: Bus, generation: Generation) -> StreamWorker:
+        """The worker that consumes the handler's topic of *generation* as its group."""
+        beside = {TRANSACTIONS: [generation.inventory_topic], BLOBS: []}
+        return self._worker(
+            handler,
+            generation,
+            bus,
+            consumers=bus,
+            group=group_name(self.home.config.store, topic_of(handler, generation)),
+            beside=beside[handler.journal_topic],
+        )
+
+    def replaying_worker(
+        self,
+        handler: Handler,
+        generation: Generation,
+        reading: Consumers,
+        settled: Callable[[], None],
+    ) -> StreamWorker:
+        """The worker that folds what *reading* gives of the handler's topic, in no group."""
+        return self._worker(
+            handler, generation, self.bus, consumers=reading, group=None, settled=settled
+        )
+
     def _worker(
         self,
         handler: Handler,
-        consumers: Consumers,
+        generation: Generation,
+        bus: Bus,
         *,
+        consumers: Consumers,
         group: str | None,
         beside: Collection[str] = (),
         settled: Callable[[], None] = lambda: None,
@@ -220,11 +263,11 @@ class Workers:
         return StreamWorker(
             handler,
             bus=consumers,
-            topic=self.topic_of(handler),
+            topic=topic_of(handler, generation),
             beside=beside,
             group=group,
-            life=life_of(self.generation),
-            takeover=self._takeover(),
+            life=life_of(generation),
+            takeover=self.takeover(bus),
             settings=FetchSettings(
                 batch_records_max=self.settings.worker.batch_records_max,
                 fetch_wait_ms=self.settings.worker.fetch_wait_ms,
@@ -237,6 +280,12 @@ class Workers:
         )
 
 
-def group_name(store: str, journal_topic: str) -> str:
-    """The consumer group of the store's workers of a topic."""
-    return f"{GROUP_PREFIX}{store}.{journal_topic.rpartition('.')[2]}"
+def topic_of(handler: Handler, generation: Generation) -> str:
+    """The topic of *generation* whose records are the handler's."""
+    topics = {TRANSACTIONS: generation.transactions_topic, BLOBS: generation.blobs_topic}
+    return topics[handler.journal_topic]
+
+
+def group_name(store: str, topic: str) -> str:
+    """The consumer group of the store's workers of a topic, by its name on the bus."""
+    return f"{GROUP_PREFIX}{store}.{topic.removeprefix(TOPIC_PREFIX)}"

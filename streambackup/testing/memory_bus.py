@@ -107,6 +107,10 @@ class MemoryBus:
         for partition in range(self._spec(topic).partitions):
             self._partitions[TopicPartition(topic, partition)] = _Partition()
 
+    def delete(self, topic: str) -> None:
+        """Delete *topic* for good."""
+        del self._specs[topic]
+
     def repeat(self, partition: TopicPartition, offset: int) -> None:
         """Hand out everything from *offset* once more, unasked, as a broker may after a crash."""
         for consumer in self._consumers:

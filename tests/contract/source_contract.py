@@ -12,6 +12,7 @@ from streambackup.domain.entry import ItemType
 from streambackup.events.mailbox import Delete, FolderDelete, Put
 from streambackup.outbox.outbox import Outbox
 from streambackup.sources.port import Source
+from streambackup.testing.fixed_stream import FixedStream
 from tests.support.mailbox_view import Held
 from tests.support.watching import TOPICS, Watching, watching
 
@@ -242,7 +243,7 @@ class SourceContract:
         rig.deliver(INBOX, MAIL[0])
         seen = Watching()
         source = rig.source()
-        outbox = Outbox(state, source.name, seen.producer, topics=TOPICS)
+        outbox = Outbox(state, source.name, seen.producer, stream=FixedStream(TOPICS))
         batches = source.observe(outbox.memory)
         recorded = 0
         async for batch in batches:

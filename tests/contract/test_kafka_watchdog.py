@@ -127,7 +127,7 @@ class Rig:
         """Read what is there, break, publish more, and read that too."""
         clock, metrics = SystemClock(), Metrics()
         watchdog = Watchdog(
-            [self.worker], bus=self.bus, clock=clock, limit_s=LIMIT_S, metrics=metrics
+            lambda: {self.worker: self.bus}, clock=clock, limit_s=LIMIT_S, metrics=metrics
         )
 
         async def script(stop: asyncio.Event) -> None:

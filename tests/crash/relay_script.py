@@ -18,6 +18,7 @@ from streambackup.events.mailbox import Put
 from streambackup.outbox.outbox import Outbox
 from streambackup.outbox.relay import relay
 from streambackup.runtime.clock import SystemClock
+from streambackup.testing.fixed_stream import FixedStream
 from tests.corpus.mailbox_writer import snapshot_of
 from tests.support.mailbox_view import MailboxView
 from tests.support.maildir import snapshot_of_view, source_of
@@ -64,7 +65,9 @@ async def send(directory: Path, expected: int) -> None:
 
 async def open_outbox(directory: Path, bus: EmbeddedBus) -> Outbox:
     state, producer = directory / "state", await bus.producer()
-    return await asyncio.to_thread(lambda: Outbox(state, "maildir", producer, topics=TOPICS))
+    return await asyncio.to_thread(
+        lambda: Outbox(state, "maildir", producer, stream=FixedStream(TOPICS))
+    )
 
 
 async def finish(directory: Path) -> MailboxView:

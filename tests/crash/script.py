@@ -23,7 +23,7 @@ from streambackup.events.codec import encode_event
 from streambackup.events.config import Generation
 from streambackup.events.mailbox import Delete, Put
 from streambackup.events.topics import BLOBS, TRANSACTIONS
-from streambackup.journal.life import write_life
+from streambackup.journal.life import life_of, write_life
 from streambackup.journal.owner import StoreIdentity
 from streambackup.metadata.store_config import STORE_FILE, StoreConfig, encode_store_config
 from streambackup.realtime.account_worker import AccountWorker, SegmentSettings
@@ -35,7 +35,7 @@ from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
 from streambackup.service.filing_process import file_and_describe
-from streambackup.service.generations import create_topics, life_of
+from streambackup.service.generations import create_topics
 
 STORE = "5" * 32
 NODE = "node"

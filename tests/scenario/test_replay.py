@@ -22,6 +22,7 @@ from streambackup.reading.survey import Survey
 from streambackup.runtime.clock import SystemClock
 from streambackup.service.store_home import node_id
 from streambackup.testing.simulation.mailboxes import Mailboxes
+from streambackup.testing.simulation.producers import Producers
 from tests.support.backup import Backup, clean_environment, tree_of
 from tests.support.raw_bus import RawBus
 from tests.support.running import Running
@@ -43,7 +44,7 @@ def fill_bus(bus: Bus, seed: str, bursts: int = BURSTS) -> None:
     """
     with RawBus(bus) as raw:
         raw.create(PARTITIONS)
-        mailboxes = Mailboxes(seed, raw.publish, PARTITIONS)
+        mailboxes = Mailboxes(seed, Producers(raw))
         for _ in range(bursts):
             mailboxes.step()
 

@@ -61,6 +61,7 @@ class AccountService:
         self.clock = ManualClock(TIME_MS)
         self.bus = bus or MemoryBus(clock=self.clock)
         self.partitions = partitions
+        self.topic = TOPIC
         self.segments = segments or SegmentSettings()
         self.batch_records_max = batch_records_max
         self.revoke_limit_s = 10.0
@@ -90,7 +91,7 @@ class AccountService:
 
     async def is_caught_up(self) -> bool:
         """Whether everything on the bus is acknowledged."""
-        bounds = await self.bus.bounds([TOPIC])
+        bounds = await self.bus.bounds([self.topic])
         acknowledged = await self.bus.acknowledged(GROUP)
         return all(acknowledged.get(tp, 0) >= at.end for tp, at in bounds.items())
 
@@ -99,17 +100,11 @@ class AccountService:
         return StreamWorker(
             handler,
             bus=self.bus,
-            topic=TOPIC,
+            topic=self.topic,
             beside=self.beside,
             group=GROUP,
             life=in_life or self.life,
-            takeover=Takeover(
-                root=self.root,
-                bus=self.bus,
-                disk=self.disk,
-                clock=self.clock,
-                identity=identity(),
-            ),
+            takeover=self.takeover(),
             settings=FetchSettings(
                 batch_records_max=self.batch_records_max,
                 fetch_wait_ms=self.fetch_wait_ms,
@@ -118,6 +113,15 @@ class AccountService:
             ),
             clock=self.clock,
             metrics=self.metrics,
+        )
+
+    def takeover(self) -> Takeover:
+        return Takeover(
+            root=self.root,
+            bus=self.bus,
+            disk=self.disk,
+            clock=self.clock,
+            identity=identity(),
         )
 
     def _file_now(self, request: FilingRequest) -> asyncio.Future[Filed]:

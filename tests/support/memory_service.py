@@ -6,19 +6,20 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
+from streambackup.bus.generations import GenerationList
 from streambackup.bus.port import TopicPartition
 from streambackup.metadata.store_config import StoreConfig
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
-from streambackup.service.generations import open_generation
 from streambackup.service.settings import BlobSettings, Settings, StoreSettings
 from streambackup.service.store_home import create_store, new_store_id
 from streambackup.service.wiring import Workers
 from streambackup.testing.memory_bus import MemoryBus
+from streambackup.testing.simulation.broker import Broker
 from streambackup.testing.simulation.mailboxes import GIVE_UP_BYTES
 
 
-class TellingBus(MemoryBus):
+class TellingBus(Broker):
     """Tells when a group said how far it is."""
 
     def __init__(self) -> None:
@@ -42,7 +43,8 @@ async def memory_workers(
         home=home,
         caches=home.state,
         bus=bus,
-        generation=await open_generation(bus),
+        listed=GenerationList(bus),
+        embedded=None,
         primary="other",
         disk=disk or Disk(),
         clock=SystemClock(),

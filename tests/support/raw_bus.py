@@ -8,12 +8,14 @@ from types import TracebackType
 
 import msgspec
 
+from streambackup.bus.generations import GenerationList, new_generation, specs_of
 from streambackup.bus.port import Bounds, Bus, Outgoing, Placed, TopicPartition
 from streambackup.events.codec import encode_event
+from streambackup.events.config import Generation
 from streambackup.events.mailbox import MarkerKind
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.runtime.clock import SystemClock
-from streambackup.service.generations import create_topics, topic_specs
+from streambackup.service.generations import create_topics
 from streambackup.testing.events import GENERATION, TIME_MS, marker
 
 
@@ -40,6 +42,12 @@ class RawBus:
         """Make the topics, as ``topic create`` goes on with what it began before."""
         self._runner.run(create_marked(self._bus, partitions))
 
+    @property
+    def generations(self) -> list[Generation]:
+        """Those that are not only prepared."""
+        listed = self._runner.run(GenerationList(self._bus).read())
+        return [one for one in listed if one.state != "preparing"]
+
     def publish(self, records: Sequence[Outgoing]) -> list[Placed]:
         return self._runner.run(publish(self._bus, records))
 
@@ -49,7 +57,7 @@ class RawBus:
 
 
 async def create_marked(bus: Bus, partitions: int) -> None:
-    await bus.create(topic_specs(partitions))
+    await bus.create(specs_of(new_generation(partitions)))
     begin = marker(MarkerKind.GENERATION_BEGIN, account=None, time_ms=TIME_MS)
     begin = msgspec.structs.replace(begin, generation=GENERATION)
     await publish(bus, [Outgoing(TRANSACTIONS, None, encode_event(begin), 0)])

@@ -36,7 +36,7 @@ async def _work(directory: Path) -> None:
     service.publish(put("m", 1))
     worker = service.worker(ServedWorker(service))
     watchdog = Watchdog(
-        [worker], bus=service.bus, clock=SystemClock(), limit_s=LIMIT_S, metrics=Metrics()
+        lambda: {worker: service.bus}, clock=SystemClock(), limit_s=LIMIT_S, metrics=Metrics()
     )
     parts = {"worker": worker.run, "watchdog": watchdog.run}
     await supervise(parts, stop=asyncio.Event(), drain_s=0.1)

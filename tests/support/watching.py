@@ -10,6 +10,7 @@ from pathlib import Path
 from streambackup.outbox.content import Topics
 from streambackup.outbox.outbox import Outbox
 from streambackup.sources.port import Memory, Observation, Source
+from streambackup.testing.fixed_stream import FixedStream
 from tests.support.mailbox_view import MailboxView
 from tests.support.recording_producer import RecordingProducer
 
@@ -54,7 +55,7 @@ async def watching(
 ) -> AsyncIterator[Watching]:
     """*source* at work on the outbox in *state* inside the block; goes on with what was *seen*."""
     seen = seen or Watching()
-    outbox = Outbox(state, source.name, seen.producer, topics=TOPICS)
+    outbox = Outbox(state, source.name, seen.producer, stream=FixedStream(TOPICS))
 
     async def work() -> None:
         await outbox.flush()

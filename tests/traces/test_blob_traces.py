@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from streambackup.blobs.loose import LooseBlobs
+from streambackup.bus.generations import new_generation, specs_of
 from streambackup.bus.port import Outgoing, Record, TopicPartition
 from streambackup.domain.digest import digest_of
 from streambackup.domain.history import ItemState
@@ -31,7 +32,6 @@ from streambackup.realtime.takeover import Takeover
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
-from streambackup.service.generations import topic_specs
 from streambackup.testing.memory_bus import MemoryBus
 
 GENERATION = "00000000000000aa"
@@ -134,7 +134,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     (tmp_path / "state").mkdir()
     write_life(tmp_path, LIFE, Disk())
     bus = LeavingBus(clock=SystemClock())
-    await bus.create(topic_specs(1))
+    await bus.create(specs_of(new_generation(1)))
     with ThreadPoolExecutor(1) as threads:
         yield Rig(tmp_path, bus, threads)
 

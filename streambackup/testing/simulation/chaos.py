@@ -7,15 +7,16 @@ import random
 from collections.abc import Awaitable, Callable
 
 from streambackup.bus.port import TopicPartition
-from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.testing.simulation.mailboxes import Mailboxes
-from streambackup.testing.simulation.process import GROUPS
+from streambackup.testing.simulation.process import group_of
 from streambackup.testing.simulation.watcher import Watcher
-from streambackup.testing.simulation.world import PARTITIONS, World
+from streambackup.testing.simulation.world import World
 
 PAUSES_S = (0.0, 0.01, 0.05, 0.3, 1.0, 4.0)
 AWAY_S = (0.3, 3.0, 9.0, 13.0, 25.0)
 """How long a process is stopped: some are members no more when they go on."""
+LOOKS = 4
+"""At a store while its topics grow."""
 JUMPS_MS = (-3_600_000, -5_000, -1, 90_000, 3_600_000)
 
 Happening = Callable[[], Awaitable[None]]
@@ -29,6 +30,7 @@ class Chaos:
         self._watcher = watcher
         self._mailboxes = mailboxes
         self._random = random.Random(seed)
+        self._among: asyncio.TaskGroup | None = None
         self._happenings: list[tuple[int, Happening]] = [
             (14, self._publish),
             (3, self._kill),
@@ -45,12 +47,16 @@ class Chaos:
             (3, self._retain),
             (1, self._end_one),
             (4, self._look),
+            (2, self._grow),
+            (1, self._grow_in_trouble),
+            (3, self._publish_late),
         ]
         self._forerunners: list[Happening] = [self._kill_at_a_step, self._fail_sync, self._kill]
         """Behind which power may be lost as well."""
 
     async def reign(self, happenings: int, among: asyncio.TaskGroup) -> None:
         """So many things happen, with pauses between, to processes that are started again."""
+        self._among = among
         weights = [weight for weight, _ in self._happenings]
         for _ in range(happenings):
             if not self._world.is_dark:
@@ -68,6 +74,25 @@ class Chaos:
 
     async def _publish(self) -> None:
         self._mailboxes.step()
+
+    async def _publish_late(self) -> None:
+        self._mailboxes.step_late(follows=self._random.random() < 0.8)
+
+    async def _grow(self) -> None:
+        """Sometimes two at once."""
+        assert self._among is not None
+        for _ in range(self._random.choice([1, 1, 2])):
+            self._world.grow(self._among, self._random)
+
+    async def _grow_in_trouble(self) -> None:
+        """A worker is away while the topics grow: what was its to read is read last."""
+        if living := self._world.living:
+            self._random.choice(living).send_away(self._random.choice(AWAY_S))
+        await self._grow()
+        for _ in range(LOOKS):
+            self._mailboxes.step()
+            await asyncio.sleep(self._random.choice(PAUSES_S))
+            self._watcher.look()
 
     async def _kill(self) -> None:
         if living := self._world.living:
@@ -109,7 +134,7 @@ class Chaos:
 
     async def _rebalance(self) -> None:
         """The second time the members have hardly begun."""
-        group = self._random.choice(list(GROUPS.values()))
+        group = group_of(self._random.choice(self._world.broker.topics))
         self._world.groups.rebalance(group)
         if self._random.random() < 0.5:
             await asyncio.sleep(self._world.groups.times.heartbeat_s)
@@ -135,7 +160,7 @@ class Chaos:
 
     async def _reach(self, tp: TopicPartition) -> tuple[int, int]:
         """Where *tp* begins, and how much of it is acknowledged."""
-        acknowledged = (await self._world.broker.acknowledged(GROUPS[tp.topic])).get(tp, 0)
+        acknowledged = (await self._world.broker.acknowledged(group_of(tp.topic))).get(tp, 0)
         return (await self._world.broker.bounds([tp.topic]))[tp].begin, acknowledged
 
     async def _end_one(self) -> None:
@@ -143,5 +168,6 @@ class Chaos:
             self._random.choice(living).tell_to_end()
 
     def _a_partition(self) -> TopicPartition:
-        topic = self._random.choice([TRANSACTIONS, BLOBS])
-        return TopicPartition(topic, self._random.randrange(PARTITIONS))
+        one = self._random.choice(self._world.broker.generations)
+        topic = self._random.choice([one.transactions_topic, one.blobs_topic])
+        return TopicPartition(topic, self._random.randrange(one.partitions))

@@ -24,11 +24,11 @@ from streambackup.realtime.account_worker import SegmentSettings
 from streambackup.testing.events import GENERATION
 from streambackup.testing.memory_bus import MemoryRecord
 from streambackup.testing.simulation.mailboxes import Mailboxes
-from streambackup.testing.simulation.process import GROUPS
+from streambackup.testing.simulation.producers import Producers
 from streambackup.testing.simulation.recording_disk import RecordingDisk, write_image
 from streambackup.testing.simulation.storage_trace import Image, Operation, Storage
 from streambackup.testing.simulation.watcher import Watcher
-from streambackup.testing.simulation.world import PARTITIONS, ViolationError, World
+from streambackup.testing.simulation.world import ViolationError, World
 from streambackup.testing.virtual_loop import run
 
 SEGMENTS = SegmentSettings(segment_bytes=600, segment_age_ms=2_000, segment_retention_ms=0)
@@ -67,7 +67,7 @@ async def _record(root: Path, seed: int, *, syncfs: bool) -> Recording:
     assert isinstance(disk, RecordingDisk)
     disk.look = partial(_acknowledged, world)
     await world.create_topics()
-    mailboxes = Mailboxes(f"{seed} mail", world.broker.publish, PARTITIONS)
+    mailboxes = Mailboxes(f"{seed} mail", Producers(world.broker))
     async with asyncio.TaskGroup() as among:
         world.fill_slots(among)
         for burst in range(BURSTS):
@@ -89,7 +89,7 @@ async def _record(root: Path, seed: int, *, syncfs: bool) -> Recording:
 
 def _acknowledged(world: World) -> Acknowledged:
     noted = world.broker.acknowledged_now()
-    return {tp: at for group in GROUPS.values() for tp, at in noted.get(group, {}).items()}
+    return {tp: at for of_group in noted.values() for tp, at in of_group.items()}
 
 
 class CrashState(NamedTuple):
@@ -158,7 +158,7 @@ class Bench:
         for tp, records in self._recording.records.items():
             world.broker.refill(tp, records)
         Watcher(world).look()
-        mailboxes = Mailboxes("more", world.broker.publish, PARTITIONS)
+        mailboxes = Mailboxes("more", Producers(world.broker))
         async with asyncio.TaskGroup() as among:
             await world.catch_up(among, mailboxes.let_uploads_end)
 

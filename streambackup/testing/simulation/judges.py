@@ -6,11 +6,9 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from streambackup.bus.port import TopicPartition, partition_of
 from streambackup.coherency.check import CheckReport, check_store
 from streambackup.domain.entry import Entry
 from streambackup.domain.finding import FindingClass
-from streambackup.events.topics import TRANSACTIONS
 from streambackup.reading.contents import Contents, Standing
 from streambackup.reading.fingerprint import fingerprint, first_difference
 from streambackup.reading.store_reader import StoreReader
@@ -19,7 +17,7 @@ from streambackup.testing.memory_bus import MemoryRecord
 from streambackup.testing.model import model_account
 from streambackup.testing.model_state import seen_by_user
 from streambackup.testing.simulation.mailboxes import ACCOUNTS, Mailboxes
-from streambackup.testing.simulation.world import IGNORED, PARTITIONS, ViolationError, World
+from streambackup.testing.simulation.world import IGNORED, ViolationError, World
 
 PAST_SAMPLES = 3
 """Of each account so many past transactions are looked at; the model takes long."""
@@ -29,10 +27,7 @@ def judge(world: World, mailboxes: Mailboxes, chance: random.Random) -> None:
     """Raises ViolationError where the store is not what the records make of it."""
     reader = StoreReader(world.root)
     for account in ACCOUNTS:
-        partition = partition_of(account.encode(), PARTITIONS)
-        _judge_account(
-            reader, account, world.broker.kept[TopicPartition(TRANSACTIONS, partition)], chance
-        )
+        _judge_account(reader, account, world.broker.stream_of(account), chance)
     report = check_store(world.root)
     _judge_contents(reader, mailboxes, report)
     harmless = world.harmless_faults()
@@ -51,8 +46,9 @@ def _judge_account(
     reader: StoreReader, account: str, records: Sequence[MemoryRecord], chance: random.Random
 ) -> None:
     stream = reader.stream(account, [])
-    members = [member for one in stream if isinstance(one, Entry) for member in one.members]
-    offsets = [member.offset for member in members]
+    entries = [one for one in stream if isinstance(one, Entry)]
+    members = [member for one in entries for member in one.members]
+    offsets = [(one.generation, member.offset) for one in entries for member in one.members]
     if len(offsets) != len(set(offsets)):
         raise ViolationError(f"{account}: an offset is met twice in {sorted(offsets)}")
     found, wanted = reader.examine(account), _model(records, account)

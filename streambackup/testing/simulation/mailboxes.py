@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from streambackup.bus.port import Outgoing, Placed, partition_of
+from streambackup.bus.port import Outgoing, partition_of
 from streambackup.domain.digest import digest_of
 from streambackup.domain.entry import ItemType
 from streambackup.domain.transaction import Position
 from streambackup.events.blob import Chunk, Reference
 from streambackup.events.codec import encode_event
+from streambackup.events.config import Generation
 from streambackup.events.mailbox import Delete, EmptyFolder, FolderDelete, MarkerKind, Put
-from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.testing.events import (
-    GENERATION,
     TIME_MS,
     delete,
     empty_folder,
@@ -27,7 +25,10 @@ from streambackup.testing.events import (
     marker,
     put,
 )
+from streambackup.testing.simulation.producers import Producers
 
+PARTITIONS = 2
+"""Of the first generation; later ones have more."""
 ACCOUNTS = ("anna", "bert", "cora", "dora")
 MESSAGES = ("m1", "m2", "m3")
 FOLDERS = ("f1", "f2")
@@ -38,8 +39,6 @@ GIVE_UP_BYTES = 3_000
 """Behind so much of its partition an upload is given up."""
 
 Change = Put | Delete | EmptyFolder | FolderDelete
-Publish = Callable[[Sequence[Outgoing]], list[Placed]]
-"""Puts records on the bus; returns partition and offset of each."""
 
 
 class Mailboxes:
@@ -47,10 +46,9 @@ class Mailboxes:
     those that are named and whose content never comes.
     """
 
-    def __init__(self, seed: str, publish: Publish, partitions: int) -> None:
+    def __init__(self, seed: str, producers: Producers) -> None:
         self._random = random.Random(seed)
-        self._publish = publish
-        self._partitions = partitions
+        self._producers = producers
         self._time_ms = TIME_MS
         self._numbers: dict[tuple[str, str], int] = {}
         self._sent: list[Change] = []
@@ -63,11 +61,22 @@ class Mailboxes:
         return set(self._places)
 
     def step(self) -> None:
-        """A burst: some content, then some transactions."""
+        """A burst: some content, then some transactions. Sources wait where none is open."""
+        if self._producers.waiting:
+            return
         if self._random.random() < 0.5:
             self._publish_contents()
-        records = [self._record() for _ in range(self._random.randint(1, 6))]
-        self._publish(records)
+        self._producers.publish(self._burst())
+
+    def step_late(self, *, follows: bool) -> None:
+        """A burst of transactions that comes late to a generation that is closed, or about to be;
+        who *follows* sends it again in the next.
+        """
+        if self._producers.had_others:
+            self._producers.publish_late(self._burst(), follows=follows)
+
+    def _burst(self) -> list[Outgoing]:
+        return [self._record() for _ in range(self._random.randint(1, 6))]
 
     def _record(self) -> Outgoing:
         kind = self._random.randint(0, 39)
@@ -75,12 +84,12 @@ class Mailboxes:
             return self._marker()
         if kind < 4:
             key = self._random.choice([account.encode() for account in ACCOUNTS])
-            return Outgoing(TRANSACTIONS, key, self._random.choice([None, b"", b"{", b"\x81"]))
+            return Outgoing(self._topic, key, self._random.choice([None, b"", b"{", b"\x81"]))
         if kind < 9 and self._sent:
-            return _outgoing(self._again(conflict=kind == 4))
+            return self._outgoing(self._again(conflict=kind == 4))
         event = self._event(kind)
         self._sent.append(event)
-        return _outgoing(event)
+        return self._outgoing(event)
 
     def _event(self, kind: int) -> Change:
         if kind < 12:
@@ -142,27 +151,37 @@ class Mailboxes:
         account = self._random.choice([None, *ACCOUNTS])
         event = marker(kind, account=account, time_ms=self._time_ms)
         if account is None:
-            partition = self._random.randrange(self._partitions)
-            return Outgoing(TRANSACTIONS, None, encode_event(event), partition)
-        return Outgoing(TRANSACTIONS, account.encode(), encode_event(event))
+            partition = self._random.randrange(PARTITIONS)
+            return Outgoing(self._topic, None, encode_event(event), partition)
+        return Outgoing(self._topic, account.encode(), encode_event(event))
+
+    @property
+    def _topic(self) -> str:
+        return self._producers.now.transactions_topic
 
     # Content.
 
     def let_uploads_end(self) -> None:
         """Publish so much content to every partition that uploads which got no end are given up."""
+        self._producers.publish([])
+        for generation in self._producers.generations:
+            for partition in range(generation.blob_partitions):
+                self._fill(generation, partition)
+
+    def _fill(self, generation: Generation, partition: int) -> None:
         size = GIVE_UP_BYTES + 1
-        for partition in range(self._partitions):
-            numbers = itertools.count(1)
-            content = b"0" * size
-            while partition_of(digest_of(content).encode(), self._partitions) != partition:
-                content = b"%d" % next(numbers) * size
-            chunk = self._chunk(digest_of(content), content, 0, content)
-            ((_, offset),) = self._publish([chunk])
-            self._places[digest_of(content)] = Position(GENERATION, partition, offset)
+        numbers = itertools.count(1)
+        content = b"0" * size
+        while partition_of(digest_of(content).encode(), generation.blob_partitions) != partition:
+            content = b"%d" % next(numbers) * size
+        chunk = self._chunk(generation, digest_of(content), content, 0, content)
+        ((_, offset),) = self._producers.publish([chunk])
+        self._places[digest_of(content)] = Position(generation.generation, partition, offset)
 
     def _publish_contents(self) -> None:
         """Several uploads whose chunks are mixed; not all of them have an end."""
-        uploads = [self._upload() for _ in range(self._random.randint(1, 3))]
+        now = self._producers.now
+        uploads = [self._upload(now) for _ in range(self._random.randint(1, 3))]
         last: dict[str, int] = {}
         records: list[Outgoing] = []
         while any(uploads):
@@ -171,25 +190,26 @@ class Mailboxes:
             if is_last:
                 last[digest] = len(records)
             records.append(record)
-        places = self._publish(records) if records else []
+        places = self._producers.publish(records) if records else []
         for digest, at in last.items():
-            self._places[digest] = Position(GENERATION, *places[at])
+            self._places[digest] = Position(now.generation, *places[at])
 
-    def _upload(self) -> list[tuple[str, Outgoing, bool]]:
+    def _upload(self, now: Generation) -> list[tuple[str, Outgoing, bool]]:
         """Chunks, each with its digest and whether it makes the content whole."""
         chance = self._random
         number = chance.randrange(CONTENTS)
         content = b"content %d " % number * (1 + 40 * number)
         digest = digest_of(content)
         if digest in self._places and chance.random() < 0.5:
-            event = Reference(schema=1, digest=digest, size=len(content), generation=GENERATION)
-            return [(digest, Outgoing(BLOBS, digest.encode(), encode_event(event)), True)]
+            event = Reference(schema=1, digest=digest, size=len(content), generation=now.generation)
+            record = Outgoing(now.blobs_topic, digest.encode(), encode_event(event))
+            return [(digest, record, True)]
         self._uploads += 1
         size = chance.choice([100, 700, len(content)])
         wrong = chance.random() < 0.05
         pieces = [(at, content[at : at + size]) for at in range(0, len(content), size)]
         chunks = [
-            (digest, self._chunk(digest, content, at, data.upper() if wrong else data), False)
+            (digest, self._chunk(now, digest, content, at, data.upper() if wrong else data), False)
             for at, data in pieces
         ]
         if chance.random() < 0.1:
@@ -198,18 +218,19 @@ class Mailboxes:
             chunks[-1] = (*chunks[-1][:2], True)
         return chunks
 
-    def _chunk(self, digest: str, content: bytes, at: int, data: bytes) -> Outgoing:
+    def _chunk(
+        self, generation: Generation, digest: str, content: bytes, at: int, data: bytes
+    ) -> Outgoing:
         event = Chunk(
             schema=1,
-            generation=GENERATION,
+            generation=generation.generation,
             digest=digest,
             upload=f"upload-{self._uploads}",
             offset=at,
             total=len(content),
             data=data,
         )
-        return Outgoing(BLOBS, digest.encode(), encode_event(event))
+        return Outgoing(generation.blobs_topic, digest.encode(), encode_event(event))
 
-
-def _outgoing(event: Change) -> Outgoing:
-    return Outgoing(TRANSACTIONS, event.account.encode(), encode_event(event))
+    def _outgoing(self, event: Change) -> Outgoing:
+        return Outgoing(self._topic, event.account.encode(), encode_event(event))

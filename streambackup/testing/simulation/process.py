@@ -6,16 +6,19 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from streambackup.events.config import Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
-from streambackup.journal.life import Life
+from streambackup.journal.life import life_of
 from streambackup.journal.owner import StoreIdentity
 from streambackup.journal.segment import EpochName
 from streambackup.realtime.account_worker import AccountWorker, SegmentSettings
 from streambackup.realtime.blob_worker import BlobWorker, BlobWorkerSettings
 from streambackup.realtime.filing import Filed, FilingRequest, file_partition
+from streambackup.realtime.generation_workers import GenerationWorkers
 from streambackup.realtime.stream_worker import FetchSettings, Handler, StreamWorker
 from streambackup.realtime.takeover import Takeover
 from streambackup.runtime.disk import Disk
@@ -29,7 +32,6 @@ from streambackup.testing.virtual_loop import HOST, Host, VirtualLoop
 
 T = TypeVar("T")
 
-GROUPS = {TRANSACTIONS: "accounts", BLOBS: "blobs"}
 PARK_CHANCE = 0.15
 DRAIN_S = 60.0
 
@@ -72,13 +74,17 @@ class Surroundings(NamedTuple):
     disk: Disk
     broker: MemoryBus
     groups: Groups
-    life: Life
     identity: StoreIdentity
     settings: Settings
     loop: VirtualLoop
     note: Callable[[str], None]
     count_step: Callable[[], None]
     """Told of each step of a disk, ahead of it."""
+
+
+def group_of(topic: str) -> str:
+    """Of the workers of *topic*."""
+    return f"workers of {topic}"
 
 
 class InlineThreads(Executor):
@@ -200,8 +206,7 @@ class Process(Host):
             self._bus = self._connect(beside)
             self._bus.split = lambda: self.random.choice([1, 2, 3, 50])
             handlers = (self._account_worker(), self._blob_worker(self._bus))
-            workers = {handler.journal_topic: self._worker(handler) for handler in handlers}
-            parts = {topic: worker.run for topic, worker in workers.items()}
+            parts = {one.journal_topic: self._workers(one).run for one in handlers}
             await supervise(parts, stop=self._stop, drain_s=DRAIN_S)
 
     def _connect(self, beside: asyncio.TaskGroup) -> GroupBus:
@@ -251,26 +256,40 @@ class Process(Host):
             bus=bus,
         )
 
-    def _worker(self, handler: Handler) -> StreamWorker:
+    def _workers(self, handler: Handler) -> GenerationWorkers[StreamWorker]:
+        assert self._bus is not None
+        return GenerationWorkers(
+            self._bus,
+            partial(self._worker, handler),
+            takeover=self._takeover(self._bus),
+            in_order=handler.journal_topic == TRANSACTIONS,
+        )
+
+    def _worker(self, handler: Handler, generation: Generation) -> StreamWorker:
         around = self._around
         assert self._bus is not None
+        topics = {TRANSACTIONS: generation.transactions_topic, BLOBS: generation.blobs_topic}
+        topic = topics[handler.journal_topic]
         return StreamWorker(
             handler,
             bus=self._bus,
-            topic=handler.journal_topic,
-            group=GROUPS[handler.journal_topic],
-            life=around.life,
-            takeover=Takeover(
-                root=around.root,
-                bus=self._bus,
-                disk=around.disk,
-                clock=self.clock,
-                identity=around.identity,
-                draw=self._draw_epoch,
-            ),
+            topic=topic,
+            group=group_of(topic),
+            life=life_of(generation),
+            takeover=self._takeover(self._bus),
             settings=around.settings.fetch,
             clock=self.clock,
             metrics=Metrics(),
+        )
+
+    def _takeover(self, bus: GroupBus) -> Takeover:
+        return Takeover(
+            root=self._around.root,
+            bus=bus,
+            disk=self._around.disk,
+            clock=self.clock,
+            identity=self._around.identity,
+            draw=self._draw_epoch,
         )
 
     def _draw_epoch(self, number: int) -> EpochName:

@@ -17,10 +17,10 @@ from streambackup.realtime.account_worker import SegmentSettings
 from streambackup.testing.simulation.chaos import Chaos
 from streambackup.testing.simulation.judges import judge, judge_replay
 from streambackup.testing.simulation.mailboxes import Mailboxes
+from streambackup.testing.simulation.producers import Producers
 from streambackup.testing.simulation.shared_disk import SharedDisk
 from streambackup.testing.simulation.watcher import Watcher
 from streambackup.testing.simulation.world import (
-    PARTITIONS,
     ViolationError,
     World,
     random_segments,
@@ -97,7 +97,7 @@ class _Story:
             disk=partial(SharedDisk, syncfs=chance.random() < 0.5),
         )
         await world.create_topics()
-        mailboxes = Mailboxes(f"{self._seed} mail", world.broker.publish, PARTITIONS)
+        mailboxes = Mailboxes(f"{self._seed} mail", Producers(world.broker))
         watcher = Watcher(world)
         chaos = Chaos(world, mailboxes, watcher, f"{self._seed} chaos")
         error: ViolationError | None = None
@@ -120,11 +120,11 @@ class _Story:
         root = self._directory / "replay" / "store"
         root.parent.mkdir()
         replay = World(root, f"{self._seed} replay", [], slots=1, segments=SegmentSettings())
-        await replay.create_topics()
+        await replay.create_topics(world.broker.generations)
         for tp, records in world.broker.kept.items():
             replay.broker.refill(tp, records)
         async with asyncio.TaskGroup() as among:
-            mailboxes = Mailboxes("replay", replay.broker.publish, PARTITIONS)
+            mailboxes = Mailboxes("replay", Producers(replay.broker))
             await replay.catch_up(among, mailboxes.let_uploads_end)
         return root
 

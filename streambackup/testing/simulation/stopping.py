@@ -10,6 +10,7 @@ from typing import Any
 
 from streambackup.bus.local_consumer import Found, LocalConsumer
 from streambackup.bus.port import Bounds, Ownership, Record, TopicPartition
+from streambackup.events.config import CONFIG_TOPIC, Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.realtime.filing import Filed, FilingRequest
 from streambackup.realtime.stream_worker import Handler, Outcome, StreamWorker, Turn
@@ -18,7 +19,7 @@ from streambackup.testing.simulation.process import Process, SimulatedClock, Sur
 from streambackup.testing.virtual_loop import VirtualLoop
 
 VERBS = {"sync open": "sync"}
-SHORT = {TRANSACTIONS: "transactions", BLOBS: "blobs"}
+SHORT = {TRANSACTIONS: "transactions", BLOBS: "blobs", CONFIG_TOPIC: "generations"}
 
 
 class StoppingProcess(Process):
@@ -64,8 +65,8 @@ class StoppingProcess(Process):
         around = self._around
         return _Bus(self, around.broker, around.groups, beside, around.loop.pause_s)
 
-    def _worker(self, handler: Handler) -> StreamWorker:
-        return super()._worker(_Handler(self, handler))
+    def _worker(self, handler: Handler, generation: Generation) -> StreamWorker:
+        return super()._worker(_Handler(self, handler), generation)
 
     def _file(self, request: FilingRequest) -> asyncio.Future[Filed]:
         self.comes_to("transactions: have filed what was sealed")
@@ -147,6 +148,7 @@ class _Handler:
         self._short = SHORT[inner.journal_topic]
         self.journal_topic = inner.journal_topic
         self.gather_bytes = inner.gather_bytes
+        self.by_partition = inner.by_partition
 
     def began(self, turn: Turn, filed_to: int) -> int:
         self._process.pass_in_thread(f"{self._short}: begin")

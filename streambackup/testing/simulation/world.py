@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streambackup.blobs.compression import CompressionSettings
-from streambackup.bus.port import Outgoing, Placed, TopicPartition, TopicSpec
+from streambackup.bus.generations import entry_of, new_generation, specs_of
+from streambackup.bus.growth import look
+from streambackup.bus.port import TopicPartition
 from streambackup.domain.finding import FindingClass
 from streambackup.errors import StreamBackupError
+from streambackup.events.config import Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.cover import find_cover
-from streambackup.journal.life import write_life
+from streambackup.journal.life import life_of, write_life
 from streambackup.journal.mark import farthest_mark
 from streambackup.journal.segment import PartitionPath
 from streambackup.realtime.account_worker import SegmentSettings
@@ -22,22 +24,23 @@ from streambackup.realtime.blob_worker import BlobWorkerSettings
 from streambackup.realtime.stream_worker import FetchSettings
 from streambackup.runtime.disk import Disk
 from streambackup.testing.events import GENERATION, MOMENT_MS, TIME_MS
-from streambackup.testing.memory_bus import MemoryBus, MemoryRecord
 from streambackup.testing.memory_groups import Groups
-from streambackup.testing.partition_store import identity, life, make_store
-from streambackup.testing.simulation.mailboxes import GIVE_UP_BYTES
+from streambackup.testing.partition_store import identity, make_store
+from streambackup.testing.simulation.broker import Broker
+from streambackup.testing.simulation.growing import grow
+from streambackup.testing.simulation.mailboxes import GIVE_UP_BYTES, PARTITIONS
 from streambackup.testing.simulation.process import (
-    GROUPS,
     DeadProcessError,
     Process,
     Settings,
     SimulatedClock,
     Surroundings,
+    group_of,
 )
 from streambackup.testing.simulation.shared_disk import SharedDisk
 from streambackup.testing.virtual_loop import VirtualLoop
 
-PARTITIONS = 2
+PARTITIONS_MAX = 4
 IGNORED = ("last_login_ms",)
 CATCH_UP_LIMIT_S = 900
 MORE_EVERY_S = 60
@@ -45,31 +48,6 @@ MORE_EVERY_S = 60
 
 class ViolationError(Exception):
     """Something that must never happen did."""
-
-
-class Broker(MemoryBus):
-    """Remembers every record for the judges, also those that retention took."""
-
-    def __init__(self, clock: SimulatedClock) -> None:
-        super().__init__(clock=clock)
-        self.kept: defaultdict[TopicPartition, list[MemoryRecord]] = defaultdict(list)
-
-    def publish(self, records: Sequence[Outgoing]) -> list[Placed]:
-        places = super().publish(records)
-        for record, at in zip(records, places, strict=True):
-            tp = TopicPartition(record.topic, at.partition)
-            self.kept[tp] += self._partitions[tp].read(tp, at.offset, 1)
-        return places
-
-    def acknowledged_now(self) -> Mapping[str, Mapping[TopicPartition, int]]:
-        """What each group has acknowledged."""
-        return self._acknowledged
-
-    def refill(self, tp: TopicPartition, records: Sequence[MemoryRecord]) -> None:
-        """Hold the same records as another broker."""
-        partition = self._partitions[tp]
-        partition.records, partition.end = list(records), len(records)
-        self.kept[tp] = list(records)
 
 
 class World:
@@ -95,7 +73,8 @@ class World:
         self.broker = Broker(self.clock)
         self.root = root
         make_store(root, moment_ms=MOMENT_MS, ignored=IGNORED)
-        known = write_life(root, life(partitions=PARTITIONS), Disk())
+        self.first = new_generation(PARTITIONS, id=GENERATION)
+        write_life(root, life_of(self.first), Disk())
         self.disk = disk(root)
         self.groups = Groups()
         self.around = Surroundings(
@@ -103,7 +82,6 @@ class World:
             disk=self.disk,
             broker=self.broker,
             groups=self.groups,
-            life=known,
             identity=identity(MOMENT_MS, IGNORED),
             settings=Settings(
                 moment_ms=MOMENT_MS,
@@ -123,12 +101,13 @@ class World:
         self.power_lost_in: int | None = None
         """After so many steps of the disk nothing happens any more until ``lose_power``."""
         self.ended: list[Process] = []
+        self._growths: list[asyncio.Task[None]] = []
 
-    async def create_topics(self) -> None:
-        names = (TRANSACTIONS, BLOBS)
-        await self.broker.create(
-            [TopicSpec(name=name, partitions=PARTITIONS, retention_ms=-1) for name in names]
-        )
+    async def create_topics(self, generations: Sequence[Generation] = ()) -> None:
+        """Those of the first generation, or of *generations*."""
+        for generation in generations or [self.first]:
+            await self.broker.create(specs_of(generation))
+        self.broker.publish([entry_of(one) for one in generations or [self.first]])
 
     def note(self, what: str) -> None:
         self.trace.append(f"{self.loop.time():.3f} {what}".replace(str(self.root), ""))
@@ -194,14 +173,17 @@ class World:
 
     async def check_acknowledged(self) -> None:
         """Raises ViolationError where the journals do not reach what was acknowledged."""
-        for topic, group in GROUPS.items():
-            for tp, acknowledged in (await self.broker.acknowledged(group)).items():
-                path = PartitionPath(self.root, GENERATION, topic, tp.partition)
-                found = find_cover(path, farthest_mark(path).cover).end
-                if found < acknowledged:
-                    raise ViolationError(
-                        f"{topic}/{tp.partition}: {acknowledged} acknowledged, {found} in journals"
-                    )
+        for generation in self.broker.generations:
+            names = {generation.transactions_topic: TRANSACTIONS, generation.blobs_topic: BLOBS}
+            for topic, name in names.items():
+                for tp, acknowledged in (await self.broker.acknowledged(group_of(topic))).items():
+                    path = PartitionPath(self.root, generation.generation, name, tp.partition)
+                    found = find_cover(path, farthest_mark(path).cover).end
+                    if found < acknowledged:
+                        raise ViolationError(
+                            f"{topic}/{tp.partition}: {acknowledged} acknowledged, {found} in "
+                            "journals"
+                        )
 
     async def stop_all(self) -> None:
         """All processes end as if told by SIGTERM."""
@@ -217,10 +199,10 @@ class World:
         return {FindingClass.MISSING_BLOB, *damaged}
 
     async def is_caught_up(self) -> bool:
-        bounds = await self.broker.bounds(list(GROUPS))
+        bounds = await self.broker.bounds(self.broker.topics)
         done: dict[TopicPartition, int] = {}
-        for group in GROUPS.values():
-            done |= await self.broker.acknowledged(group)
+        for topic in self.broker.topics:
+            done |= await self.broker.acknowledged(group_of(topic))
         return all(done.get(tp, 0) >= at.end for tp, at in bounds.items())
 
     async def catch_up(self, among: asyncio.TaskGroup, publish_more: Callable[[], None]) -> None:
@@ -236,6 +218,7 @@ class World:
         self.disk.fails_at_sync = None
         for process in self.living:
             process.calm_down()
+        await self.finish_growth()
         waited_s = 0
         while not await self.is_caught_up():
             if waited_s > CATCH_UP_LIMIT_S:
@@ -249,9 +232,27 @@ class World:
             await asyncio.sleep(1)
         await self.stop_all()
 
+    # Growth.
+
+    def grow(self, among: asyncio.TaskGroup, chance: random.Random) -> None:
+        """Begin to grow beside all else, or go on with it; it may die on the way."""
+        partitions = self.broker.generations[-1].partitions + chance.randint(0, 1)
+        if partitions <= PARTITIONS_MAX:
+            growth = grow(self.broker, self.clock, partitions, self.note, chance, dies=True)
+            self._growths.append(among.create_task(growth, name="growth"))
+
+    async def finish_growth(self) -> None:
+        """Wait for all growths, and end what is left of them."""
+        if self._growths:
+            await asyncio.wait(self._growths)
+        seen = await look(self.broker)
+        wanted = (seen.after or seen.before).partitions
+        chance = random.Random(f"{self._seed} growth")
+        await grow(self.broker, self.clock, wanted, self.note, chance, dies=False)
+
     async def lag(self) -> str:
-        bounds = await self.broker.bounds(list(GROUPS))
-        said = [await self.broker.acknowledged(group) for group in GROUPS.values()]
+        bounds = await self.broker.bounds(self.broker.topics)
+        said = [await self.broker.acknowledged(group_of(one)) for one in self.broker.topics]
         return f"ends {bounds}, acknowledged {said}"
 
     def unexpected_errors(self) -> list[str]:

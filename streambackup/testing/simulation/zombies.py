@@ -21,9 +21,10 @@ from streambackup.reading.store_reader import StoreReader
 from streambackup.realtime.account_worker import SegmentSettings
 from streambackup.testing.simulation.mailboxes import Mailboxes
 from streambackup.testing.simulation.process import SimulatedClock
+from streambackup.testing.simulation.producers import Producers
 from streambackup.testing.simulation.run import fast_directory
 from streambackup.testing.simulation.stopping import StoppingProcess
-from streambackup.testing.simulation.world import PARTITIONS, ViolationError, World
+from streambackup.testing.simulation.world import ViolationError, World
 from streambackup.testing.virtual_loop import run
 
 ROUNDS = 8
@@ -118,7 +119,7 @@ class _Story:
         await world.create_topics()
         async with asyncio.TaskGroup() as among:
             self.first = self._start(world, among)
-            mailboxes = Mailboxes(f"{self._mail} mail", world.broker.publish, PARTITIONS)
+            mailboxes = Mailboxes(f"{self._mail} mail", Producers(world.broker))
             for _ in range(ROUNDS):
                 mailboxes.step()
                 await self._wait(world, among, ROUND_S)

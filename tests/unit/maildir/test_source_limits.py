@@ -19,6 +19,7 @@ from streambackup.outbox.outbox import Outbox
 from streambackup.runtime.clock import SystemClock
 from streambackup.sources.maildir.source import COMPLAINTS_MAX, MaildirSource, MaildirTree
 from streambackup.sources.maildir.tree import BATCH_MAX
+from streambackup.testing.fixed_stream import FixedStream
 from tests.corpus.maildirs import SMALL, account_name, make_folder, write_maildirs
 from tests.support.maildir import ACCOUNT, source_of
 from tests.support.recording_producer import RecordingProducer
@@ -108,7 +109,7 @@ async def test_what_the_kernel_could_not_queue_is_found_by_listing(root: Path, s
     noise = root / "new" / "noise"
     deliver(root, 0, 1)
     source = source_of(root)
-    outbox = Outbox(state, source.name, RecordingProducer(), topics=TOPICS)
+    outbox = Outbox(state, source.name, RecordingProducer(), stream=FixedStream(TOPICS))
     batches = source.observe(outbox.memory)
     kinds: list[str | None] = []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from streambackup.outbox.outbox import Outbox
+from streambackup.testing.fixed_stream import FixedStream
 from tests.support.observations import OpenOutbox
 from tests.support.recording_producer import RecordingProducer
 from tests.support.watching import TOPICS
@@ -31,7 +32,7 @@ def open_outbox(tmp_path: Path, producer: RecordingProducer) -> Iterator[OpenOut
             tmp_path / "state",
             source,
             producer,
-            topics=TOPICS,
+            stream=FixedStream(TOPICS),
             sole_writer=sole_writer,
             pause=no_pause,
         )

@@ -15,6 +15,7 @@ from streambackup.outbox.content import Topics
 from streambackup.outbox.outbox import Outbox
 from streambackup.outbox.relay import relay
 from streambackup.sources.port import Memory, Observation
+from streambackup.testing.fixed_stream import FixedStream
 from tests.support.recording_producer import RecordingProducer
 
 TOPICS = Topics(generation="0123456789abcdef")
@@ -62,7 +63,7 @@ def producer() -> RecordingProducer:
 
 @pytest.fixture
 def outbox(tmp_path: Path, producer: RecordingProducer) -> Iterator[Outbox]:
-    outbox = Outbox(tmp_path, "scripted", producer, topics=TOPICS)
+    outbox = Outbox(tmp_path, "scripted", producer, stream=FixedStream(TOPICS))
     yield outbox
     outbox.close()
 
@@ -111,7 +112,11 @@ async def test_a_full_disk_is_waited_for(
                 raise NoSpaceError("full")
             return await super().record(observations)
 
-    full, stop, pauses = FullOutbox(tmp_path, "full", producer, topics=TOPICS), asyncio.Event(), []
+    full, stop, pauses = (
+        FullOutbox(tmp_path, "full", producer, stream=FixedStream(TOPICS)),
+        asyncio.Event(),
+        [],
+    )
 
     async def pause(seconds: float) -> None:
         pauses.append(seconds)

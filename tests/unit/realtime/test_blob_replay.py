@@ -39,7 +39,7 @@ def test_what_was_stored_in_earlier_lives_is_known_to_an_index_made_anew(tmp_pat
     file = tmp_path / "blobs-0.sqlite"
 
     for _ in range(2):  # Opened again, it counts nothing twice.
-        index = open_index(file, path)
+        index = open_index(file, path, "mailbox.blobs")
         known = index.known([OLD, NEW])
         index.close()
 

@@ -60,6 +60,10 @@ async def test_it_is_filed_once(service: AccountService) -> None:
     assert sorted(service.path().directory.iterdir()) == before
 
 
+async def topic_now() -> NoticeTopic:
+    return NoticeTopic(QUARANTINE, 1)
+
+
 async def test_what_an_ended_life_set_aside_is_told(service: AccountService) -> None:
     assert await service.work() is None
     path = service.path(generation=read_lives(service.root)[-1].generation)
@@ -67,9 +71,8 @@ async def test_what_an_ended_life_set_aside_is_told(service: AccountService) -> 
     owner = PartitionOwner(path, Disk(), identity(), epoch, cover)
     await service.bus.create([TopicSpec(name=QUARANTINE, partitions=1, retention_ms=-1)])
     for _ in range(2):
-        topic = NoticeTopic(QUARANTINE, 1)
         notices = Notices(
-            bus=service.bus, topic=topic, owners=lambda: [owner], disk=Disk(), metrics=Metrics()
+            bus=service.bus, topic=topic_now, owners=lambda: [owner], disk=Disk(), metrics=Metrics()
         )
         await notices.publish()
 

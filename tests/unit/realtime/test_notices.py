@@ -50,11 +50,14 @@ async def bus() -> Bus:
     return bus
 
 
+async def topic_now() -> NoticeTopic:
+    return NoticeTopic(QUARANTINE, PARTITIONS)
+
+
 def notices_of(bus: Bus, *owners: PartitionOwner, metrics: Metrics | None = None) -> Notices:
     """As a new process has them."""
-    topic = NoticeTopic(QUARANTINE, PARTITIONS)
     metrics = metrics or Metrics()
-    return Notices(bus=bus, topic=topic, owners=lambda: owners, disk=Disk(), metrics=metrics)
+    return Notices(bus=bus, topic=topic_now, owners=lambda: owners, disk=Disk(), metrics=metrics)
 
 
 async def on_bus(bus: Bus) -> list[Record]:
@@ -213,8 +216,7 @@ async def test_its_failure_is_told_and_ends_nothing(tmp_path: Path) -> None:
         return [owner]
 
     bus = Bus(clock=ManualClock())
-    topic = NoticeTopic(QUARANTINE, PARTITIONS)
-    notices = Notices(bus=bus, topic=topic, owners=owners, disk=Disk(), metrics=Metrics())
+    notices = Notices(bus=bus, topic=topic_now, owners=owners, disk=Disk(), metrics=Metrics())
     await notices.run(stop)
 
     assert notices.failure == "topic mailbox.quarantine does not exist"

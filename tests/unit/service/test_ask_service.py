@@ -11,7 +11,8 @@ from aiohttp import web
 from streambackup.runtime.metrics import Metrics
 from streambackup.service.ask_service import ask_service
 from streambackup.service.endpoints import Address, Endpoints
-from streambackup.service.status import PartitionStatus, Status
+from streambackup.service.partition_status import PartitionStatus
+from streambackup.service.status import GenerationStatus, Status
 
 POSITION = PartitionStatus(
     topic="mailbox.transactions", partition=0, position=7, end=None, lag=None
@@ -23,6 +24,7 @@ BUS_AWAY = Status(
     running=True,
     bus="kafka",
     generation="g",
+    generations=[GenerationStatus(number=1, generation="g", partitions=1, state="not known")],
     partitions=[POSITION],
     headroom_hours=None,
     lag=None,

@@ -73,7 +73,7 @@ async def test_the_embedded_bus_drops_nothing_that_is_not_safe(tmp_path: Path) -
     (bounds,) = (await bus.bounds([TRANSACTIONS])).values()
 
     behind = [Behind(ZERO, bounds.begin, bounds.end)]
-    found = await find_headroom(bus, generation, behind, now_ms=clock.now_ms())
+    found = await find_headroom(bus, [generation], behind, now_ms=clock.now_ms())
 
     assert bounds == (0, 6)
     assert (found.hours, found.unknown) == ({}, {})

@@ -20,6 +20,7 @@ from streambackup.runtime.clock import SystemClock
 from streambackup.service.publish_line import LINE_BYTES_MAX
 from streambackup.service.publisher import SOURCE, NumberedLine, Publisher, read_lines
 from streambackup.service.wiring import Sender
+from streambackup.testing.fixed_stream import FixedStream
 from tests.support.recording_producer import RecordingProducer
 
 GENERATION = "00112233aabbccdd"
@@ -54,10 +55,10 @@ class Publishing:
 @contextlib.asynccontextmanager
 async def publishing(folder: Path) -> AsyncIterator[Publishing]:
     producer = RecordingProducer()
-    topics = Topics(generation=GENERATION)
-    outbox = Outbox(folder / "outbox", SOURCE, producer, topics=topics, sole_writer=False)
+    stream = FixedStream(Topics(generation=GENERATION))
+    outbox = Outbox(folder / "outbox", SOURCE, producer, stream=stream, sole_writer=False)
     try:
-        sender = Sender(outbox, producer, topics)
+        sender = Sender(outbox, producer, stream)
         yield Publishing(Publisher(sender, folder=folder, clock=SystemClock()), producer)
     finally:
         outbox.close()

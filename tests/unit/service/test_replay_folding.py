@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from streambackup.bus.bounded import Pace
+from streambackup.bus.generations import GenerationList
 from streambackup.bus.port import TopicPartition
 from streambackup.errors import TopicError
 from streambackup.events.config import Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
-from streambackup.journal.life import write_life
 from streambackup.reading.store_reader import StoreReader
 from streambackup.reading.survey import Survey
 from streambackup.runtime.clock import SystemClock
-from streambackup.runtime.disk import Disk
 from streambackup.service.filer import filing_processes
-from streambackup.service.generations import life_of, list_generations
 from streambackup.service.replay_folding import Step, find_topics, fold_topics
 from streambackup.service.wiring import Workers
 from streambackup.testing.simulation.mailboxes import Mailboxes
+from streambackup.testing.simulation.producers import Producers
 from tests.support.memory_service import TellingBus, memory_workers
 from tests.support.raw_bus import create_marked
 
@@ -36,7 +36,7 @@ async def varied_bus(seed: str) -> TellingBus:
     """Transactions of every kind, contents whole and not, and what nobody can decode."""
     bus = TellingBus()
     await create_marked(bus, PARTITIONS)
-    mailboxes = Mailboxes(seed, bus.publish, PARTITIONS)
+    mailboxes = Mailboxes(seed, Producers(bus))
     for _ in range(BURSTS):
         mailboxes.step()
     mailboxes.let_uploads_end()
@@ -46,11 +46,11 @@ async def varied_bus(seed: str) -> TellingBus:
 async def record(root: Path, bus: TellingBus) -> None:
     """What a service with both roles does until all transactions are durable."""
     own = await memory_workers(root, bus)
-    write_life(root, life_of(own.generation), Disk())
     stop = asyncio.Event()
     with filing_processes(1) as filer, ThreadPoolExecutor(1) as threads:
-        account = own.stream_worker(own.account_handler(filer))
-        blob = own.stream_worker(own.blob_handler(threads))
+        handler = own.account_handler(filer)
+        account = own.generation_workers(TRANSACTIONS, lambda _: handler)
+        blob = own.generation_workers(BLOBS, partial(own.blob_handler, threads))
         async with asyncio.TaskGroup() as group:
             group.create_task(account.run(stop))
             group.create_task(blob.run(stop))
@@ -75,7 +75,7 @@ def survey(root: Path) -> tuple[object, ...]:
 
 async def replayed(root: Path, bus: TellingBus) -> list[Step]:
     steps: list[Step] = []
-    topics = await find_topics(bus, await list_generations(bus))
+    topics = await find_topics(bus, await GenerationList(bus).read())
     await fold_topics(await memory_workers(root, bus), topics, NO_LIMIT, steps.append)
     return steps
 
@@ -100,8 +100,8 @@ async def test_a_replay_has_the_fingerprint_and_the_contents_of_the_first_store(
 async def test_what_comes_while_a_replay_runs_is_for_the_next(tmp_path: Path) -> None:
     """It ends although uploads without an end hold the positions of their partitions back."""
     bus = await varied_bus("three")
-    mailboxes = Mailboxes("more", bus.publish, PARTITIONS)
-    topics = await find_topics(bus, await list_generations(bus))
+    mailboxes = Mailboxes("more", Producers(bus))
+    topics = await find_topics(bus, await GenerationList(bus).read())
     ends = {tp: held.end for tp, held in topics.bounds.items()}
     steps: list[Step] = []
 
@@ -114,7 +114,7 @@ async def test_what_comes_while_a_replay_runs_is_for_the_next(tmp_path: Path) ->
     at_end = {TopicPartition(at.topic, at.partition): at.read_to for at in steps[-1].partitions}
     assert at_end == ends
     mailboxes.let_uploads_end()
-    again = await find_topics(bus, await list_generations(bus))
+    again = await find_topics(bus, await GenerationList(bus).read())
     assert sum(held.end for held in again.bounds.values()) > sum(ends.values())
     await fold_topics(own, again, NO_LIMIT, steps.append)
     await record(tmp_path / "first", bus)
@@ -123,7 +123,7 @@ async def test_what_comes_while_a_replay_runs_is_for_the_next(tmp_path: Path) ->
 
 async def test_generations_whose_topics_are_gone_are_told(tmp_path: Path) -> None:
     bus = await varied_bus("four")
-    (held,) = await list_generations(bus)
+    (held,) = await GenerationList(bus).read()
     gone = Generation(
         generation="gone",
         number=1,
@@ -134,6 +134,6 @@ async def test_generations_whose_topics_are_gone_are_told(tmp_path: Path) -> Non
         blobs_topic="gone.blobs",
     )
     topics = await find_topics(bus, [gone, held])
-    assert (topics.generations, topics.lost) == ([held], ["gone"])
+    assert (topics.held, topics.lost) == ([held], [gone])
     with pytest.raises(TopicError, match="do not exist"):
         await find_topics(bus, [gone])

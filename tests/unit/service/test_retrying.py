@@ -12,9 +12,9 @@ from streambackup.domain.digest import digest_of
 from streambackup.domain.origin import Origin
 from streambackup.events.blob import BlobEvent, Chunk, Reference
 from streambackup.events.codec import decode_mailbox_event, encode_event
-from streambackup.events.config import Generation
 from streambackup.events.mailbox import MailboxEvent
 from streambackup.events.topics import BLOBS, TRANSACTIONS
+from streambackup.outbox.content import Topics
 from streambackup.reading.set_aside import SetAside, set_aside_records
 from streambackup.service.retrying import Outcome, Retried, Retrying, judge_content
 from streambackup.testing.events import (
@@ -28,20 +28,13 @@ from streambackup.testing.events import (
     marker,
     put,
 )
+from streambackup.testing.fixed_stream import FixedStream
 from streambackup.testing.memory_bus import MemoryBus
 from streambackup.testing.partition_store import PartitionStore
 from tests.support.aside import JUNK, aged_store, go_on, values
 from tests.support.manual_clock import ManualClock
 
-NEXT = Generation(
-    generation="00000000000000bb",
-    number=2,
-    predecessor=GENERATION,
-    partitions=1,
-    blob_partitions=1,
-    transactions_topic=TRANSACTIONS,
-    blobs_topic=BLOBS,
-)
+NEXT = Topics(generation="00000000000000bb", transactions=TRANSACTIONS, blobs=BLOBS)
 FIRST = put("m1", 1, folder="f")
 ASIDE = put("m2", 2, folder="f", time_ms=TIME_MS + 1_000)
 CONTENT = b"whole"
@@ -54,7 +47,7 @@ async def retried(
     """What became of everything in quarantine, and what was published for it."""
     bus = MemoryBus(clock=ManualClock())
     await bus.create([TopicSpec(name=TRANSACTIONS, partitions=1, retention_ms=-1)])
-    retrying = Retrying(bus, NEXT, store.reader())
+    retrying = Retrying(bus, FixedStream(NEXT), store.reader())
     records = set_aside_records(store.root)
     told = [one async for one in retrying.retry(records, dry_run=dry_run)]
     on_bus = await bus.read(TopicPartition(TRANSACTIONS, 0), 0, records_max=100)
@@ -139,7 +132,7 @@ REFERENCE = Reference(schema=1, digest=DIGEST, size=len(CONTENT))
 
 @pytest.mark.parametrize("event", [chunk(), REFERENCE])
 def test_a_whole_content_and_a_reference_are_published_again(event: BlobEvent) -> None:
-    told, record = judge_content(content(event), NEXT, is_stored=False)
+    told, record = judge_content(content(event), is_stored=False)
 
     assert told.outcome is Outcome.READY
     assert record is not None
@@ -147,7 +140,7 @@ def test_a_whole_content_and_a_reference_are_published_again(event: BlobEvent) -
 
 
 def test_content_that_is_stored_is_not_published_again() -> None:
-    told, record = judge_content(content(chunk()), NEXT, is_stored=True)
+    told, record = judge_content(content(chunk()), is_stored=True)
 
     assert (told.outcome, record) == (Outcome.CAME, None)
 
@@ -162,6 +155,6 @@ def test_content_that_is_stored_is_not_published_again() -> None:
     ],
 )
 def test_parts_of_content_and_wrong_content_stay(record: SetAside) -> None:
-    told, outgoing = judge_content(record, NEXT, is_stored=False)
+    told, outgoing = judge_content(record, is_stored=False)
 
     assert (told.outcome, outgoing) == (Outcome.UNUSABLE, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from streambackup.service.generations import topic_specs
+from streambackup.bus.generations import new_generation, specs_of
 from streambackup.service.rights import Right, acl_command, least_rights
 from tests.support.backup import Backup
 
@@ -14,7 +14,7 @@ STORE = "0123456789abcdef"
 
 def test_every_role_sees_every_topic() -> None:
     """It asks at its start whether any of them would lose data."""
-    topics = {spec.name for spec in topic_specs(1)}
+    topics = {spec.name for spec in specs_of(new_generation(1))}
 
     for role in {right.role for right in least_rights(STORE)}:
         rights = [right for right in least_rights(STORE) if right.role == role]
@@ -36,7 +36,12 @@ def test_each_worker_consumes_its_own_group_alone() -> None:
         ("account", f"streambackup.{STORE}.transactions"),
         ("blob", f"streambackup.{STORE}.blobs"),
     }
-    assert not any(right.prefixed for right in groups)
+
+
+def test_rights_hold_for_later_generations_too() -> None:
+    literal = {right.name for right in least_rights(STORE) if not right.prefixed}
+
+    assert literal == {"streambackup.config"}
 
 
 def test_before_there_is_a_store_its_groups_are_meant_by_their_beginning() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 
 import msgspec
 
 from streambackup.blobs.index import DigestIndex
+from streambackup.bus.growth import Growing
+from streambackup.bus.port import Outgoing
 from streambackup.domain.digest import digest_of
+from streambackup.events.codec import encode_event
 from streambackup.journal.life import write_life
 from streambackup.journal.payload import Blobs, StoredBlob
 from streambackup.reading.partition_log import partition_logs
 from streambackup.runtime.disk import Disk
+from streambackup.service.generations import create_topics
 from streambackup.service.settings import Settings
 from streambackup.service.status import Status, collect_status
 from streambackup.service.store_home import StoreHome
@@ -114,3 +119,38 @@ async def test_blobs_that_several_processes_know_are_counted_once(tmp_path: Path
     found = await status_of(store)
 
     assert (found.blobs, found.blob_bytes, found.blob_stored_bytes) == (4, 40, 28)
+
+
+async def test_generations_are_told_and_who_does_not_follow_them(tmp_path: Path) -> None:
+    store, clock = PartitionStore(tmp_path), ManualClock(NOW_MS)
+    bus = MemoryBus(clock=clock)
+    first, _ = await create_topics(bus, 1, clock)
+    await Growing(bus, clock, pause=lambda _: asyncio.sleep(0)).grow(2, lambda _: None)
+    for number in range(3):
+        event = encode_event(put("m", number + 1))
+        bus.publish([Outgoing(first.transactions_topic, ACCOUNT.encode(), event)])
+    home = StoreHome(store.root, store.root / "state", "node", store.reader().config)
+
+    found = (await collect_status(Settings(), home, bus, clock=clock)).status
+
+    told = [(one.number, one.partitions, one.state, one.behind_end) for one in found.generations]
+    assert told == [(1, 1, "closed", 3), (2, 2, "open", 0)]
+    assert found.generation == found.generations[-1].generation
+    assert {at.topic for at in found.partitions} == {
+        *("mailbox.transactions", "mailbox.blobs"),
+        *("mailbox.transactions.g2", "mailbox.blobs.g2"),
+    }
+    assert any("3 records came behind the end of generation 1" in one for one in found.warnings)
+
+
+async def test_a_generation_whose_topics_were_deleted_is_not_told(tmp_path: Path) -> None:
+    store, clock = PartitionStore(tmp_path), ManualClock(NOW_MS)
+    bus = MemoryBus(clock=clock)
+    first, _ = await create_topics(bus, 1, clock)
+    await Growing(bus, clock, pause=lambda _: asyncio.sleep(0)).grow(2, lambda _: None)
+    bus.delete(first.transactions_topic)
+    home = StoreHome(store.root, store.root / "state", "node", store.reader().config)
+
+    found = (await collect_status(Settings(), home, bus, clock=clock)).status
+
+    assert [one.number for one in found.generations] == [2]

@@ -15,11 +15,11 @@ from streambackup.domain.digest import digest_of
 from streambackup.events.blob import Chunk
 from streambackup.events.codec import encode_event
 from streambackup.events.topics import BLOBS
-from streambackup.journal.life import write_life
+from streambackup.journal.life import life_of, write_life
 from streambackup.realtime.blob_worker import SHARE_BYTES
 from streambackup.runtime.disk import AppendFile, Disk
 from streambackup.runtime.tasks import supervise
-from streambackup.service.generations import create_topics, life_of
+from streambackup.service.generations import create_topics
 from streambackup.service.supervisor import Role, Service
 from tests.support.memory_service import TellingBus, memory_workers
 

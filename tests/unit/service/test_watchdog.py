@@ -53,8 +53,7 @@ class Rig:
         loop = cast(VirtualLoop, asyncio.get_running_loop())
         worker: StreamWorker = self.service.worker(ServedWorker(self.service))
         watchdog = Watchdog(
-            [worker],
-            bus=self.service.bus,
+            lambda: {worker: self.service.bus},
             clock=SimulatedClock(loop, TIME_MS),
             limit_s=LIMIT_S,
             metrics=self.metrics,
