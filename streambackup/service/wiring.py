@@ -24,8 +24,9 @@ from streambackup.realtime.account_worker import AccountWorker, Filer, SegmentSe
 from streambackup.realtime.blob_filling import BlobFilling
 from streambackup.realtime.blob_worker import BlobWorker, BlobWorkerSettings
 from streambackup.realtime.notices import Notices, NoticeTopic
-from streambackup.realtime.stream_worker import FetchSettings, Handler, StreamWorker
+from streambackup.realtime.stream_worker import FetchSettings, StreamWorker
 from streambackup.realtime.takeover import Takeover
+from streambackup.realtime.turn import Handler
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics

@@ -12,7 +12,8 @@ from streambackup.bus.local_consumer import Found, LocalConsumer
 from streambackup.bus.port import Bounds, Ownership, Record, TopicPartition
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.realtime.filing import Filed, FilingRequest
-from streambackup.realtime.stream_worker import Handler, Outcome, StreamWorker, Turn
+from streambackup.realtime.stream_worker import StreamWorker
+from streambackup.realtime.turn import Handler, Outcome, Turn
 from streambackup.testing.group_bus import GroupBus
 from streambackup.testing.simulation.process import Process, SimulatedClock, Surroundings
 from streambackup.testing.virtual_loop import VirtualLoop
@@ -147,6 +148,7 @@ class _Handler:
         self._short = SHORT[inner.journal_topic]
         self.journal_topic = inner.journal_topic
         self.gather_bytes = inner.gather_bytes
+        self.by_partition = inner.by_partition
 
     def began(self, turn: Turn, filed_to: int) -> int:
         self._process.pass_in_thread(f"{self._short}: begin")
