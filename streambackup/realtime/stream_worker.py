@@ -190,8 +190,9 @@ class StreamWorker:
                     self._waiting[tp] = wait._replace(until_s=until_s, why=error.message)
                 if isinstance(error, BusError):
                     break
-            if position is not None:
-                positions[tp] = position
+            else:
+                if position is not None:
+                    positions[tp] = position
         return positions
 
     async def revoked(self, partitions: Collection[TopicPartition]) -> None:
