@@ -19,6 +19,6 @@ COLUMNS = [
 
 
 def quarantine_list(*, wanted: Wanted = EVERYTHING, common: Common = NOTHING_SAID) -> None:
-    """List records that could not be used, and damaged files, with where they came from and why."""
+    """List what was set aside: where it came from, when, and why. Damaged files come last."""
     root = find_store(common.settings().store).root
     write_list(list_aside(root, wanted.filter()), COLUMNS, as_json=common.json)

@@ -35,7 +35,7 @@ def quarantine_retry(
     dry_run: Annotated[bool, Parameter(help="Show what would be done, and do nothing.")] = False,
     common: Common = NOTHING_SAID,
 ) -> None:
-    """Publish again, under the same transaction id, the records that this release can use."""
+    """Publish again what this release can use, each transaction under the id that it has."""
     if origins and wanted != EVERYTHING:
         raise UsageError("origins and a filter exclude each other", hint="Give one of the two.")
     settings = common.settings()

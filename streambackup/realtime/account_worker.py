@@ -25,8 +25,8 @@ from streambackup.journal.payload import Records, encode_payload
 from streambackup.realtime.ended_lives import file_ended
 from streambackup.realtime.filing import LOGS_MAX, Filed, FilingRequest
 from streambackup.realtime.retiring import Retiring
-from streambackup.realtime.stream_worker import Outcome, Turn
 from streambackup.realtime.takeover import last_record
+from streambackup.realtime.turn import Outcome, Turn
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics

@@ -36,7 +36,7 @@ from streambackup.outbox.content import passes
 from streambackup.realtime.blob_incoming import is_superseded
 from streambackup.realtime.blob_partition import BlobPartition
 from streambackup.realtime.blob_replay import open_index
-from streambackup.realtime.stream_worker import Outcome, Turn
+from streambackup.realtime.turn import Outcome, Turn
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics

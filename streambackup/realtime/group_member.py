@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 
@@ -26,11 +26,11 @@ BUS_AWAY_PAUSE_S = 1.0
 class GroupMember:
     """Takes part in *group*, which shares out the partitions of *topics*, with one consumer after
     the other; where it is None, all of them are its own. A bus that is away is waited for, and said
-    so once.
+    so once, of the first topic.
     """
 
     def __init__(
-        self, bus: Consumers, topics: Collection[str], *, group: str | None, ownership: Ownership
+        self, bus: Consumers, topics: Sequence[str], *, group: str | None, ownership: Ownership
     ) -> None:
         self._bus = bus
         self._topics = topics
@@ -106,13 +106,13 @@ class GroupMember:
         self._empty += not fetched
         if self._bus_away and fetched:
             self._bus_away = False
-            log.info("bus_back", topics=self._topics)
+            log.info("bus_back", topic=self._topics[0])
         return fetched
 
     async def _wait_for_bus(self, away: BusError) -> None:
         """Whoever cannot be reached may be back soon, and nothing is lost by waiting."""
         if not self._bus_away:
-            log.warning("bus_away", topics=self._topics, reason=away.message)
+            log.warning("bus_away", topic=self._topics[0], reason=away.message)
         self._bus_away = True
         await asyncio.sleep(BUS_AWAY_PAUSE_S)
 

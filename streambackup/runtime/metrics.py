@@ -27,6 +27,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._stream()
+        self._set_aside()
+        self._filing()
         self._blobs()
         self._sources()
         self._process()
@@ -35,23 +37,6 @@ class Metrics:
         place = ("topic", "partition")
         self.records = self._counter("records", "Records read from the bus.", ("topic",))
         self.batches = self._counter("batches", "Batches made durable.", ("topic",))
-        self.entries = self._counter("entries", "Lines filed into account and partition logs.")
-        self.coalesced = self._counter(
-            "coalesced_transactions", "Transactions filed in one line with a later one."
-        )
-        self.quarantined = self._counter(
-            "quarantined_records", "Records that could not be used and were kept aside.", ("topic",)
-        )
-        self.stopped = self._gauge(
-            "stopped_partitions", "Partitions of which nothing can be made durable now.", ("topic",)
-        )
-        self.gaps = self._counter(
-            "gaps", "Gaps recorded: records gone from the bus before they were read.", ("topic",)
-        )
-        self.notices = self._counter("notices", "Notices of records set aside that were published.")
-        self.notices_waiting = self._gauge(
-            "notices_waiting", "Notices found and not yet published: a batch of them at most."
-        )
         self.lag = self._gauge("lag_records", "Records on the bus not yet durable here.", place)
         self.headroom = self._gauge(
             "headroom_hours",
@@ -78,6 +63,27 @@ class Metrics:
             "Seconds from publication to being durable here, of each batch's first transaction.",
             buckets=DELAYS_S,
             registry=self.registry,
+        )
+
+    def _set_aside(self) -> None:
+        self.quarantined = self._counter(
+            "quarantined_records", "Records that could not be used and were kept aside.", ("topic",)
+        )
+        self.stopped = self._gauge(
+            "stopped_partitions", "Partitions of which nothing can be made durable now.", ("topic",)
+        )
+        self.gaps = self._counter(
+            "gaps", "Gaps recorded: records gone from the bus before they were read.", ("topic",)
+        )
+        self.notices = self._counter("notices", "Notices of records set aside that were published.")
+        self.notices_waiting = self._gauge(
+            "notices_waiting", "Notices found and not yet published: a batch of them at most."
+        )
+
+    def _filing(self) -> None:
+        self.entries = self._counter("entries", "Lines filed into account and partition logs.")
+        self.coalesced = self._counter(
+            "coalesced_transactions", "Transactions filed in one line with a later one."
         )
         self.segments_filed = self._counter(
             "segments_filed", "Journal segments filed into account logs."

@@ -17,7 +17,7 @@ from streambackup.errors import InterruptedRunError, TopicError
 from streambackup.events.config import Generation
 from streambackup.journal.life import life_of, write_life
 from streambackup.realtime.account_worker import Filer
-from streambackup.realtime.stream_worker import Handler
+from streambackup.realtime.turn import Handler
 from streambackup.runtime.memory import settle_for_batches
 from streambackup.runtime.tasks import Part, stopped_by_signals, supervise
 from streambackup.service.filer import filing_processes

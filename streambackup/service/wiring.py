@@ -27,8 +27,9 @@ from streambackup.realtime.blob_filling import BlobFilling
 from streambackup.realtime.blob_worker import BlobWorker, BlobWorkerSettings
 from streambackup.realtime.generation_workers import GenerationWorkers
 from streambackup.realtime.notices import Notices, NoticeTopic
-from streambackup.realtime.stream_worker import FetchSettings, Handler, StreamWorker
+from streambackup.realtime.stream_worker import FetchSettings, StreamWorker
 from streambackup.realtime.takeover import Takeover
+from streambackup.realtime.turn import Handler
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics

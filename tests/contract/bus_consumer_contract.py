@@ -23,6 +23,14 @@ from tests.contract.bus_rig import (
 
 
 class BusConsumerContract:
+    async def test_who_takes_part_is_heard_of(self, rig: Rig) -> None:
+        consumer = await rig.consumer(await rig.topic())
+        await consumer.fetch(records_max=1, wait_ms=0)
+        silence_s = consumer.silence_s
+        await consumer.close()
+
+        assert 0 <= silence_s < LONG_MS / 1000
+
     async def test_records_keep_their_order_and_offsets_in_a_partition(self, rig: Rig) -> None:
         topic = await rig.topic(partitions=2)
         for start in range(0, 60, 20):

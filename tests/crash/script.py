@@ -29,8 +29,9 @@ from streambackup.metadata.store_config import STORE_FILE, StoreConfig, encode_s
 from streambackup.realtime.account_worker import AccountWorker, SegmentSettings
 from streambackup.realtime.blob_worker import BlobWorker, BlobWorkerSettings
 from streambackup.realtime.filing import Filed, FilingRequest
-from streambackup.realtime.stream_worker import FetchSettings, Handler, StreamWorker
+from streambackup.realtime.stream_worker import FetchSettings, StreamWorker
 from streambackup.realtime.takeover import Takeover
+from streambackup.realtime.turn import Handler
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics

@@ -16,8 +16,9 @@ from streambackup.journal.segment import PartitionPath
 from streambackup.reading.store_reader import StoreReader
 from streambackup.realtime.account_worker import AccountWorker, SegmentSettings
 from streambackup.realtime.filing import Filed, FilingRequest, file_partition
-from streambackup.realtime.stream_worker import FetchSettings, Outcome, StreamWorker, Turn
+from streambackup.realtime.stream_worker import FetchSettings, StreamWorker
 from streambackup.realtime.takeover import Takeover
+from streambackup.realtime.turn import Outcome, Turn
 from streambackup.runtime.metrics import Metrics
 from streambackup.testing.events import GENERATION, MOMENT_MS, TIME_MS, delete, put
 from streambackup.testing.lossy_disk import LossyDisk

@@ -188,9 +188,12 @@ async def _described(client: AIOKafkaAdminClient, topics: list[str]) -> dict[str
 
 
 async def _partitions(client: AIOKafkaAdminClient, topics: list[str]) -> dict[str, list[Any]]:
-    """The partitions of those topics that exist."""
+    """The partitions of those topics that exist, in the order asked for: brokers have their own,
+    and a right that is missing shall be the same one each time.
+    """
     found = {}
-    for topic in await client.describe_topics(topics):
+    answer = await client.describe_topics(topics)
+    for topic in sorted(answer, key=lambda topic: topics.index(topic["topic"])):
         if topic["error_code"] == UNKNOWN_TOPIC:
             continue
         _raise_code(topic["error_code"], needs=f"Describe {topic['topic']}")

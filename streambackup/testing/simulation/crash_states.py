@@ -31,8 +31,11 @@ from streambackup.testing.simulation.watcher import Watcher
 from streambackup.testing.simulation.world import ViolationError, World
 from streambackup.testing.virtual_loop import run
 
-SEGMENTS = SegmentSettings(segment_bytes=600, segment_age_ms=2_000, segment_retention_ms=0)
+SEGMENTS = SegmentSettings(
+    segment_bytes=600, segment_age_ms=2_000, segment_retention_ms=0, logs_max=2
+)
 BURSTS = 6
+BURSTS_OF_A_PROCESS = 2
 LATER_MS = 120_000
 """Ahead by so much segments that are filed are retired."""
 
@@ -50,7 +53,9 @@ class Recording(NamedTuple):
 
 
 def record(root: Path, seed: int, *, syncfs: bool) -> Recording:
-    """Let one process work through a few bursts of mail, file them and retire what was filed."""
+    """Let one process after the other work through a few bursts of mail, file them, retire what was
+    filed and merge logs.
+    """
     return run(_record(root, seed, syncfs=syncfs), seed=seed)
 
 
@@ -69,8 +74,10 @@ async def _record(root: Path, seed: int, *, syncfs: bool) -> Recording:
     await world.create_topics()
     mailboxes = Mailboxes(f"{seed} mail", Producers(world.broker))
     async with asyncio.TaskGroup() as among:
-        world.fill_slots(among)
         for burst in range(BURSTS):
+            if burst % BURSTS_OF_A_PROCESS == 0:
+                await world.stop_all()
+                world.fill_slots(among)
             mailboxes.step()
             await asyncio.sleep(3)
             if burst == BURSTS // 2:

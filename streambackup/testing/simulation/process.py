@@ -19,8 +19,9 @@ from streambackup.realtime.account_worker import AccountWorker, SegmentSettings
 from streambackup.realtime.blob_worker import BlobWorker, BlobWorkerSettings
 from streambackup.realtime.filing import Filed, FilingRequest, file_partition
 from streambackup.realtime.generation_workers import GenerationWorkers
-from streambackup.realtime.stream_worker import FetchSettings, Handler, StreamWorker
+from streambackup.realtime.stream_worker import FetchSettings, StreamWorker
 from streambackup.realtime.takeover import Takeover
+from streambackup.realtime.turn import Handler
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
 from streambackup.runtime.tasks import supervise

@@ -13,7 +13,8 @@ from streambackup.bus.port import Bounds, Ownership, Record, TopicPartition
 from streambackup.events.config import CONFIG_TOPIC, Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.realtime.filing import Filed, FilingRequest
-from streambackup.realtime.stream_worker import Handler, Outcome, StreamWorker, Turn
+from streambackup.realtime.stream_worker import StreamWorker
+from streambackup.realtime.turn import Handler, Outcome, Turn
 from streambackup.testing.group_bus import GroupBus
 from streambackup.testing.simulation.process import Process, SimulatedClock, Surroundings
 from streambackup.testing.virtual_loop import VirtualLoop

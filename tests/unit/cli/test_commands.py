@@ -348,7 +348,7 @@ def test_status_without_a_service(say: Say) -> None:
 
 def test_topics_are_described(say: Say) -> None:
     names = {topic["name"] for topic in say("topic", "describe", "--json").json}
-    mailbox = {f"mailbox.{name}" for name in ("transactions", "blobs", "inventory")}
+    mailbox = {f"mailbox.{name}" for name in ("transactions", "blobs", "inventory", "quarantine")}
     assert names == {*mailbox, "streambackup.config"}
 
 

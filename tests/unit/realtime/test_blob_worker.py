@@ -24,8 +24,8 @@ from streambackup.realtime.blob_worker import (
     BlobWorker,
     BlobWorkerSettings,
 )
-from streambackup.realtime.stream_worker import Turn
 from streambackup.realtime.takeover import Takeover
+from streambackup.realtime.turn import Turn
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
 from streambackup.testing.events import GENERATION

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from streambackup.bus.port import Record
-from streambackup.realtime.stream_worker import Outcome, Turn
+from streambackup.realtime.turn import Outcome, Turn
 from streambackup.testing.events import put
 from tests.support.account_service import AccountService, ServedWorker
 

@@ -20,8 +20,8 @@ from streambackup.realtime.account_worker import (
     SegmentSettings,
 )
 from streambackup.realtime.filing import Filed, FilingRequest
-from streambackup.realtime.stream_worker import Turn
 from streambackup.realtime.takeover import Start, Taken, Verdict
+from streambackup.realtime.turn import Turn
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.metrics import Metrics
 from streambackup.testing.events import GENERATION, MOMENT_MS, PartitionLog, put

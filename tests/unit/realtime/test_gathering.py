@@ -11,7 +11,7 @@ import pytest
 
 from streambackup.bus.local_consumer import Found
 from streambackup.bus.port import Record, TopicPartition
-from streambackup.realtime.stream_worker import Outcome, Turn
+from streambackup.realtime.turn import Outcome, Turn
 from streambackup.testing.events import TIME_MS, put
 from streambackup.testing.memory_bus import MemoryBus
 from tests.support.account_service import AccountService, ServedWorker

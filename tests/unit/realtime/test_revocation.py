@@ -10,7 +10,7 @@ from pathlib import Path
 from streambackup.bus.port import Record, partition_of
 from streambackup.errors import StoreError
 from streambackup.realtime.account_worker import SegmentSettings
-from streambackup.realtime.stream_worker import Outcome, Turn
+from streambackup.realtime.turn import Outcome, Turn
 from streambackup.testing.events import TIME_MS, put
 from tests.support.account_service import GROUP, AccountService, ServedWorker
 

@@ -11,7 +11,8 @@ import pytest
 
 from streambackup.bus.local_consumer import Found
 from streambackup.bus.port import Record, TopicPartition, partition_of
-from streambackup.realtime.stream_worker import Outcome, StreamWorker, Turn
+from streambackup.realtime.stream_worker import StreamWorker
+from streambackup.realtime.turn import Outcome, Turn
 from streambackup.testing.events import TIME_MS, put
 from streambackup.testing.lossy_disk import LossyDisk, LossyFile
 from streambackup.testing.memory_bus import MemoryBus

@@ -11,7 +11,7 @@ from streambackup.domain.partition_event import PartitionEventKind
 from streambackup.errors import NoSpaceError
 from streambackup.events.mailbox import Put
 from streambackup.reading.partition_log import filed_events
-from streambackup.realtime.stream_worker import Outcome, Turn
+from streambackup.realtime.turn import Outcome, Turn
 from streambackup.runtime.disk import AppendFile
 from streambackup.testing.events import put
 from streambackup.testing.lossy_disk import LossyDisk
