@@ -83,13 +83,18 @@ def specs_of(generation: Generation) -> list[TopicSpec]:
     ]
 
 
+def draw_id() -> str:
+    """An id that no other generation has."""
+    return secrets.token_hex(8)
+
+
 def new_generation(
     partitions: int, *, id: str | None = None, after: Generation | None = None
 ) -> Generation:
     """The generation that follows *after*, or the first one, as it is listed when it is open."""
     number = 1 if after is None else after.number + 1
     return Generation(
-        generation=id or secrets.token_hex(8),
+        generation=id or draw_id(),
         number=number,
         predecessor=None if after is None else after.generation,
         partitions=partitions,

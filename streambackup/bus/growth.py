@@ -18,6 +18,7 @@ import msgspec
 from streambackup.bus.generations import (
     GenerationList,
     describe_topics,
+    draw_id,
     entry_of,
     marker_of,
     missing_begins,
@@ -224,7 +225,9 @@ async def _first_end(bus: Bus, tp: TopicPartition, offset: int, generation: str)
 
 
 class Growing:
-    """Does the steps of a growth on *bus*; with *old*, of one that leads from there to *bus*."""
+    """Does the steps of a growth on *bus*; with *old*, of one that leads from there to *bus*. A new
+    generation gets its id from *draw*.
+    """
 
     def __init__(
         self,
@@ -233,11 +236,13 @@ class Growing:
         *,
         old: Old | None = None,
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        draw: Callable[[], str] = draw_id,
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._old = old
         self._pause = pause
+        self._draw = draw
         self._warnings: list[str] = []
         self._pause_s: float | None = None
 
@@ -306,7 +311,7 @@ class Growing:
     async def _prepare(self, seen: Seen, partitions: int) -> None:
         """List a new generation, unless somebody else was first: then nothing is left of it."""
         before = seen.before
-        new = new_generation(partitions, after=before)
+        new = new_generation(partitions, id=self._draw(), after=before)
         await self._bus.create([spec for spec in specs_of(new) if spec.name == CONFIG_TOPIC])
         waiting = [msgspec.structs.replace(one, state="closing") for one in self._moved(seen)]
         told = [*waiting, msgspec.structs.replace(new, state="preparing")]

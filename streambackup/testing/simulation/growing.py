@@ -81,8 +81,11 @@ async def grow(
     """Grow to so many *partitions*, unless it *dies* on the way or finds another growth."""
     bus = DyingBus(broker, chance, chance.randint(1, STEPS_MAX) if dies else None)
 
+    def draw() -> str:
+        return f"{chance.getrandbits(64):016x}"
+
     def tell(step: Step) -> None:
         note(f"growth: {step.what}")
 
     with contextlib.suppress(DeadProcessError, UsageError):
-        await Growing(bus, clock).grow(partitions, tell)
+        await Growing(bus, clock, draw=draw).grow(partitions, tell)
