@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from enum import StrEnum
@@ -51,6 +51,7 @@ from streambackup.service.status import (
 from streambackup.service.store_home import StoreHome, open_store
 from streambackup.service.store_lock import process_directory, sources_lock, store_lock
 from streambackup.service.told_warnings import tell_warnings, told_warnings
+from streambackup.service.unclean_end import CHECK_ADVISED, noticed_end
 from streambackup.service.watchdog import Watchdog
 from streambackup.service.wiring import EMBEDDED_PARTITIONS, Workers, open_bus
 from streambackup.sources.maildir.source import MaildirSource
@@ -88,7 +89,10 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
     with (
         store_lock(home.root, shared=settings.bus.kind == "kafka"),
         process_directory(home.state, disk) as caches,
+        noticed_end(caches, disk) as was_cut_off,
     ):
+        if was_cut_off:
+            log.warning("check_advised", reason=CHECK_ADVISED)
         async with open_stream(settings, home, clock) as (bus, generation, primary):
             await asyncio.to_thread(write_life, home.root, life_of(generation), disk)
             async with AsyncExitStack() as stack:
@@ -102,7 +106,8 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
                     disk=disk,
                     clock=clock,
                 )
-                parts = Service(workers).parts(roles, stack)
+                advice = [CHECK_ADVISED] if was_cut_off else []
+                parts = Service(workers, advice).parts(roles, stack)
                 settle_for_batches()
                 async with stopped_by_signals(stop):
                     store = home.config.store
@@ -147,8 +152,9 @@ async def open_stream(settings: Settings, home: StoreHome, clock: Clock) -> Asyn
 class Service:
     """The parts of one process, sharing a bus, a store and metrics."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, advice: Sequence[str] = ()) -> None:
         self._workers = workers
+        self._advice = advice
         self._running: dict[Role, StreamWorker] = {}
         self._loop_record = LoopRecord(workers.metrics)
         self._loop_watch = LoopWatch(
@@ -261,7 +267,8 @@ class Service:
 
     def _own_warnings(self) -> list[str]:
         """What only this process knows of itself."""
-        told = [
+        told = [*self._advice]
+        told += [
             f"partition {tp.partition} of {tp.topic} is stopped: {why}"
             for worker in self._running.values()
             for tp, why in sorted(worker.stopped().items())
