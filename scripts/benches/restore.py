@@ -33,9 +33,9 @@ from streambackup.events.mailbox import SCHEMA, Put
 from streambackup.outbox.content import Topics, publish_content
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
+from streambackup.service.opening import open_stream
 from streambackup.service.settings_loading import load_settings
 from streambackup.service.store_home import open_store
-from streambackup.service.supervisor import open_stream
 from streambackup.sources.port import Content
 
 ROWS = ["F122"]

@@ -17,6 +17,7 @@ from streambackup.metadata.store_config import StoreConfig
 from streambackup.runtime.clock import SystemClock
 from streambackup.runtime.disk import Disk
 from streambackup.service.generations import find_generation, primary_store
+from streambackup.service.opening import Stream, open_stream
 from streambackup.service.settings import Settings
 from streambackup.service.store_home import (
     StoreHome,
@@ -25,7 +26,6 @@ from streambackup.service.store_home import (
     join_store,
     new_store_id,
 )
-from streambackup.service.supervisor import Stream, open_stream
 from streambackup.service.wiring import open_bus
 
 DAY_MS = 24 * 3600 * 1000

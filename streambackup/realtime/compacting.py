@@ -57,17 +57,17 @@ def compact(
     crowded = [account for account in accounts if len(os.listdir(account)) > logs_max]
     if not crowded:
         return NOTHING_COMPACTED
-    # Before any log is read: what is marked from now on may not be in what was read.
-    closed = close_marks(path, owner, disk)
-    plans = (
-        plan_merge(
-            account, log_files(account), partition=partition, closed=closed, logs_max=logs_max
-        )
-        for account in crowded
-    )
-    merging = _Merging(path, owner, closed, disk)
+    merging = _Merging(path, owner, disk)
     try:
-        merged = merging.act(plan for plan in plans if plan is not None)
+        # Before any log is read: what is marked from now on may not be in what was read.
+        closed = close_marks(path, owner, disk)
+        plans = (
+            plan_merge(
+                account, log_files(account), partition=partition, closed=closed, logs_max=logs_max
+            )
+            for account in crowded
+        )
+        merged = merging.act((plan for plan in plans if plan is not None), closed)
     except NoSpaceError as error:
         merging.give_up()
         return Compacted(0, (str(error),))
@@ -81,31 +81,31 @@ class _Written(NamedTuple):
 
 
 class _Merging:
-    """One round, of an owner that found the epochs *closed*."""
+    """One round."""
 
-    def __init__(
-        self, path: PartitionPath, owner: EpochName, closed: Collection[EpochName], disk: Disk
-    ) -> None:
+    def __init__(self, path: PartitionPath, owner: EpochName, disk: Disk) -> None:
         self._path = path
         self._owner = owner
-        self._unfinished = {unfinished_name(epoch) for epoch in closed}
         self._disk = disk
         self._temporaries: set[Path] = set()
         self._bytes = 0
         self.left: list[str] = []
         """Why logs were left as they are."""
 
-    def act(self, merges: Iterable[Merge]) -> int:
-        """Returns how many were done."""
+    def act(self, merges: Iterable[Merge], closed: Collection[EpochName]) -> int:
+        """Do *merges*, and sweep what the epochs *closed* left of theirs; returns how many were
+        done.
+        """
         written = list(self._write_some(merges))
         if not written:
             return 0
         self._disk.sync_all(self._path.root, {one.temporary for one in written})
         in_place = [one for one in written if self._put_in_place(one)]
         self._disk.sync_all(self._path.root, {one.target for one in in_place})
+        unfinished = {unfinished_name(epoch) for epoch in closed}
         for one in in_place:
             self._unlink(sorted({*one.merge.logs} - {one.target}))
-            leftovers = self._unfinished.intersection(os.listdir(one.merge.directory))
+            leftovers = unfinished.intersection(os.listdir(one.merge.directory))
             self._unlink(one.merge.directory / name for name in sorted(leftovers))
         return len(in_place)
 

@@ -39,17 +39,26 @@ def file_ended(path: PartitionPath, *, moment_ms: int, now_ms: int, disk: Disk) 
     """
     for life in ended_lives(path):
         ended = path._replace(generation=life.generation)
-        before = farthest_mark(ended)
-        cover, _ = cover_and_segments(ended, before.cover)
-        if cover.end <= before.filed_to:
-            continue
-        marked = max((epoch.number for epoch, _ in mark_files(ended)), default=0)
-        epoch = EpochName.draw(max(highest_epoch(ended), marked) + 1)
-        mark = FiledMark(cover.end, cover.last.crc, cover.last.published_ms, now_ms)
-        where = place_in(life, ended.partition)
-        request = FilingRequest(ended.root, ended.topic, where, *epoch, moment_ms, mark)
+        file_rest(ended, life, moment_ms=moment_ms, now_ms=now_ms, disk=disk)
 
-        def describe(accounts: tuple[str, ...]) -> None:
-            write_account_infos(path.root, accounts, disk)
 
-        file_partition(request, disk, describe)
+def file_rest(path: PartitionPath, life: Life, *, moment_ms: int, now_ms: int, disk: Disk) -> None:
+    """File whatever *path*, a partition of *life* without an owner, has journalled and not filed,
+    as ``file_ended`` does. Blocking.
+
+    Raises what ``file_ended`` does.
+    """
+    before = farthest_mark(path)
+    cover, _ = cover_and_segments(path, before.cover)
+    if cover.end <= before.filed_to:
+        return
+    marked = max((epoch.number for epoch, _ in mark_files(path)), default=0)
+    epoch = EpochName.draw(max(highest_epoch(path), marked) + 1)
+    mark = FiledMark(cover.end, cover.last.crc, cover.last.published_ms, now_ms)
+    where = place_in(life, path.partition)
+    request = FilingRequest(path.root, path.topic, where, *epoch, moment_ms, mark)
+
+    def describe(accounts: tuple[str, ...]) -> None:
+        write_account_infos(path.root, accounts, disk)
+
+    file_partition(request, disk, describe)

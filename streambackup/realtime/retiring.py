@@ -74,8 +74,9 @@ class Retiring:
         self._disk.sync_directory(aside.directory)
 
     def _note_ends(self, filed_to: int) -> None:
-        """Where segments end: at the next one of their epoch, or for another epoch's last, at its
-        last frame. The last one of the owner's own epoch may still grow.
+        """Where segments end: at the next one of their epoch, or for an earlier epoch's last, at
+        its last frame. The last one of the owner's own epoch may still grow, and that of a later
+        one, if the owner is none any more and was not told.
         """
         segments = self._path.segments()
         for at, segment in enumerate(segments):
@@ -84,13 +85,13 @@ class Retiring:
             following = segments[at + 1] if at + 1 < len(segments) else None
             if following is not None and following.epoch == segment.epoch:
                 self._ends[segment] = following.first
-            elif segment.epoch != self._own:
+            elif segment.epoch.number < self._own.number:
                 self._ends[segment] = self._last_frame_end(segment)
 
     def _last_frame_end(self, segment: SegmentName) -> int:
         """Where a segment's frames end.
 
-        Whoever still appends to it repeats what the owner reads from the bus itself.
+        Whoever still appends to it repeats what a later owner reads from the bus itself.
         """
         end = segment.first
         with contextlib.suppress(FileNotFoundError):

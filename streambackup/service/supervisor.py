@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from functools import partial
-from typing import NamedTuple
 
 import msgspec
 import structlog
 
 from streambackup.bus.generations import GenerationList, consumable
 from streambackup.bus.port import Bus
-from streambackup.errors import BusError, NoSpaceError, StoreError
+from streambackup.errors import BusError, NoSpaceError
 from streambackup.events.config import Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.journal.owner import PartitionOwner
@@ -35,14 +34,9 @@ from streambackup.runtime.memory import settle_for_batches
 from streambackup.runtime.tasks import Part, stopped_by_signals, supervise
 from streambackup.service.endpoints import Endpoints, parse_listen
 from streambackup.service.filer import filing_processes
-from streambackup.service.generations import (
-    claim_primary,
-    create_topics,
-    find_generation,
-    open_generation,
-    replica_error,
-)
+from streambackup.service.generations import replica_error
 from streambackup.service.headroom import HeadroomAlarm, find_headroom
+from streambackup.service.opening import open_embedded, open_stream
 from streambackup.service.partition_status import behind_of, partition_statuses
 from streambackup.service.settings import Settings
 from streambackup.service.status import (
@@ -50,17 +44,12 @@ from streambackup.service.status import (
     Status,
     collect_status,
 )
-from streambackup.service.store_home import StoreHome, open_store
+from streambackup.service.store_home import open_store
 from streambackup.service.store_lock import process_directory, sources_lock, store_lock
 from streambackup.service.told_warnings import tell_warnings, told_warnings
+from streambackup.service.unclean_end import CHECK_ADVISED, noticed_end
 from streambackup.service.watchdog import Watchdog
-from streambackup.service.wiring import (
-    BUS_FOLDER,
-    EMBEDDED_PARTITIONS,
-    Workers,
-    embedded_bus,
-    open_bus,
-)
+from streambackup.service.wiring import Workers
 from streambackup.sources.maildir.source import MaildirSource
 
 log = structlog.get_logger()
@@ -96,7 +85,10 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
     with (
         store_lock(home.root, shared=settings.bus.kind == "kafka"),
         process_directory(home.state, disk) as caches,
+        noticed_end(caches, disk) as was_cut_off,
     ):
+        if was_cut_off:
+            log.warning("check_advised", reason=CHECK_ADVISED)
         async with (
             open_stream(settings, home, clock) as (bus, _, primary),
             open_embedded(settings, home, bus, clock) as embedded,
@@ -113,7 +105,8 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
                 disk=disk,
                 clock=clock,
             )
-            parts = Service(workers).parts(roles, stack)
+            advice = [CHECK_ADVISED] if was_cut_off else []
+            parts = Service(workers, advice).parts(roles, stack)
             settle_for_batches()
             async with stopped_by_signals(stop):
                 store = home.config.store
@@ -121,63 +114,12 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
                 await supervise(parts, stop=stop, drain_s=settings.shutdown.drain_s)
 
 
-class Stream(NamedTuple):
-    """The bus, its open generation, and the store that answers for it: any other is a replica."""
-
-    bus: Bus
-    generation: Generation
-    primary: str
-
-
-@contextlib.asynccontextmanager
-async def open_stream(settings: Settings, home: StoreHome, clock: Clock) -> AsyncIterator[Stream]:
-    """The bus and its open generation; the store is the primary from now on where none was.
-
-    The embedded bus makes its own topics.
-
-    Raises:
-        StoreError: the embedded bus is another store's.
-    """
-    bus = open_bus(settings, clock)
-    try:
-        if settings.bus.kind == "embedded":
-            found = await find_generation(bus)
-            await create_topics(bus, found.partitions if found else EMBEDDED_PARTITIONS, clock)
-        generation = await open_generation(bus)
-        primary = await claim_primary(bus, home.config)
-        if settings.bus.kind == "embedded" and primary != home.config.store:
-            raise StoreError(
-                f"the bus in {home.state} belongs to store {primary}, this is store "
-                f"{home.config.store}",
-                hint="Set store.state_path to the directory that belongs to this store.",
-            )
-        yield Stream(bus, generation, primary)
-    finally:
-        await bus.close()
-
-
-@contextlib.asynccontextmanager
-async def open_embedded(
-    settings: Settings, home: StoreHome, bus: Bus, clock: Clock
-) -> AsyncIterator[Bus | None]:
-    """The embedded bus of this node, which may be *bus* itself, or hold what came before it."""
-    if settings.bus.kind == "embedded":
-        yield bus
-    elif not (home.state / BUS_FOLDER).is_dir():
-        yield None
-    else:
-        embedded = embedded_bus(home.state, clock)
-        try:
-            yield embedded
-        finally:
-            await embedded.close()
-
-
 class Service:
     """The parts of one process, sharing a bus, a store and metrics."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, advice: Sequence[str] = ()) -> None:
         self._workers = workers
+        self._advice = advice
         self._running: dict[Role, GenerationWorkers[StreamWorker]] = {}
         self._loop_record = LoopRecord(workers.metrics)
         self._loop_watch = LoopWatch(
@@ -300,7 +242,8 @@ class Service:
 
     def _own_warnings(self) -> list[str]:
         """What only this process knows of itself."""
-        told = [
+        told = [*self._advice]
+        told += [
             f"partition {tp.partition} of {tp.topic} is stopped: {why}"
             for worker in self._at_work()
             for tp, why in sorted(worker.stopped().items())

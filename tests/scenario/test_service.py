@@ -59,6 +59,26 @@ def test_health_and_metrics_tell_how_it_is(tmp_path: Path) -> None:
     assert 'streambackup_durable_position{partition="0",topic="mailbox.transactions"}' in metrics
 
 
+@pytest.mark.row("F096")
+def test_after_a_kill_and_only_then_a_check_is_advised(tmp_path: Path) -> None:
+    backup = Backup(tmp_path / "b").init()
+    with backup.service() as running:
+        backup.publish(LINES, files=FILES)
+        running.kill()
+    with backup.service() as running:
+        running.wait_until_caught_up()
+        after_the_kill = running.status()["warnings"]
+        assert [event["level"] for event in running.events("check_advised")] == ["warning"]
+    with backup.service() as running:
+        running.wait_until_caught_up()
+        after_an_orderly_end = running.status()["warnings"]
+        assert running.events("check_advised") == []
+
+    assert [warning for warning in after_the_kill if "streambackup check" in warning] != []
+    assert [warning for warning in after_an_orderly_end if "streambackup check" in warning] == []
+    backup.expect_sound(killed=True)
+
+
 def test_every_file_of_a_store_at_work_is_private(tmp_path: Path) -> None:
     backup = Backup(tmp_path / "b").init()
     with backup.service() as running:

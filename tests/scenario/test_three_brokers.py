@@ -5,12 +5,19 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from streambackup.events.topics import TRANSACTIONS
+from streambackup.outbox.content import passes
+from streambackup.runtime.clock import SystemClock
+from streambackup.runtime.retry import keep_trying
+from streambackup.service.settings_loading import load_settings
+from streambackup.service.wiring import open_bus
 from tests.support.backup import Backup, clean_environment
 from tests.support.running import Running
 from tests.support.three_brokers import ThreeBrokers, three_brokers
@@ -129,3 +136,26 @@ def test_users_are_called_as_their_certificates(cluster: ThreeBrokers, tmp_path:
         "mailbox.quarantine",
         "streambackup.config",
     ]
+
+
+async def test_a_bus_is_closed_though_no_broker_says_goodbye(
+    cluster: ThreeBrokers, tmp_path: Path
+) -> None:
+    """Encrypted connections end with a word of both sides."""
+    backup = Backup(tmp_path, settings=cluster.settings)
+    backup.json("topic", "create", "--partitions", 3)
+    settings = load_settings(config=backup.config)
+    bus, other = open_bus(settings, SystemClock()), open_bus(settings, SystemClock())
+    held = await bus.bounds([TRANSACTIONS])
+
+    with ExitStack() as stack:
+        for broker in cluster.brokers:
+            stack.enter_context(broker.frozen())
+        await bus.close()
+
+    # Other tests find the brokers as they were.
+    again = await keep_trying(
+        lambda: other.bounds([TRANSACTIONS]), passing=passes, what="ask for offsets"
+    )
+    assert again.keys() == held.keys()
+    await other.close()

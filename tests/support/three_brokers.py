@@ -58,6 +58,16 @@ class Broker(KafkaNode):
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It keeps its connections and answers nothing, until the block ends."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     @property
     def logs(self) -> list[Path]:
         """What it wrote, a file for each life."""

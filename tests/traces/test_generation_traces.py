@@ -118,8 +118,6 @@ async def test_what_was_set_aside_counts_where_the_stream_goes_on(service: Accou
 class Started:
     """Stands for the worker of a generation, and waits for its end."""
 
-    joined = True
-
     async def run(self, stop: asyncio.Event) -> None:
         await stop.wait()
 

@@ -19,6 +19,7 @@ from streambackup.bus.kafka.refusals import refusal
 from streambackup.runtime.redaction import Secret
 
 REQUEST_LIMIT_S = 10.0  # one request and its answer
+CLOSE_LIMIT_S = 5.0  # TLS ends with a word of both sides, and asyncio waits for it for long
 UPDATE_PAUSE_S = 0.2  # between two questions who leads what that nobody answers
 
 Client = AIOKafkaAdminClient | AIOKafkaConsumer | AIOKafkaProducer
@@ -51,6 +52,21 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     session_timeout_ms: int = 10_000
     heartbeat_interval_ms: int = 3_000
     rebalance_timeout_ms: int = 30_000
+
+
+async def close_connections(client: AIOKafkaClient) -> None:
+    """Close what *client* has open; brokers that do not answer are not waited for.
+
+    Where an earlier attempt was given up, aiokafka's own ``close`` ends cancelled by itself.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        async with asyncio.timeout(CLOSE_LIMIT_S):
+            await client.close()
+    except (TimeoutError, asyncio.CancelledError):
+        if task.cancelling():
+            raise
 
 
 def connection(settings: KafkaSettings) -> dict[str, Any]:

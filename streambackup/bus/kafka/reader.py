@@ -13,6 +13,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from streambackup.bus.kafka.connection import (
     REQUEST_LIMIT_S,
     KafkaSettings,
+    close_connections,
     connection,
     start_client,
 )
@@ -63,7 +64,7 @@ async def stop_consumer(client: AIOKafkaConsumer) -> None:
         async with asyncio.timeout(LEAVE_LIMIT_S):
             await client.stop()
     except (TimeoutError, asyncio.CancelledError):
-        await client._client.close()
+        await close_connections(client._client)
         if task.cancelling():
             raise
 

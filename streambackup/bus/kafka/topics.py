@@ -21,7 +21,12 @@ from aiokafka.errors import (
     for_code,
 )
 
-from streambackup.bus.kafka.connection import KafkaSettings, connection, start_client
+from streambackup.bus.kafka.connection import (
+    KafkaSettings,
+    close_connections,
+    connection,
+    start_client,
+)
 from streambackup.bus.kafka.errors import FORBIDDEN, kafka_errors, missing_right
 from streambackup.bus.port import TopicPartition, TopicSpec
 from streambackup.bus.topics import check_name, check_partitions, missing_topic
@@ -135,7 +140,7 @@ class KafkaTopics:
 
     async def close(self) -> None:
         if self._client is not None:
-            await self._client.close()
+            await close_connections(self._client._client)
 
 
 def few_brokers(brokers: int) -> list[str]:

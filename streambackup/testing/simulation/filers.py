@@ -157,13 +157,14 @@ class Filers:
             self._begin(one, lambda: file_partition(request, self._disk))
 
     def _retire(self) -> None:
-        """The wait ahead of it stands for so long a time that nobody else appends any more, though
-        there may be who files.
+        """The wait ahead of it stands for so long a time that no earlier owner appends any more,
+        though one may file.
         """
         if (one := self._one(busy=False)) is not None:
-            retiring = one.retiring
+            retiring, number = one.retiring, one.owner.epoch.number
             for other in self._owners:
-                other.may_append = other.may_append and other is one
+                is_earlier = other is not one and other.owner.epoch.number <= number
+                other.may_append = other.may_append and not is_earlier
             self._begin(one, lambda: retiring.retire(0, 0))
 
     def _begin(self, one: _Owner, call: Callable[[], Any]) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from streambackup.bus.generations import new_generation
 from streambackup.bus.port import TopicPartition, TopicSpec
 from streambackup.domain.partition_event import PartitionEventKind
 from streambackup.events.topics import QUARANTINE
-from streambackup.journal.life import read_lives
+from streambackup.journal.life import life_of, read_lives, write_life
 from streambackup.journal.mark import farthest_mark
 from streambackup.journal.owner import PartitionOwner, inherit
 from streambackup.reading.partition_log import filed_events
@@ -58,6 +59,15 @@ async def test_it_is_filed_once(service: AccountService) -> None:
 
     assert [life.generation for life in ended_lives(path)] == [service.life.generation]
     assert sorted(service.path().directory.iterdir()) == before
+
+
+async def test_another_generations_partition_is_no_ended_life(service: AccountService) -> None:
+    """Although it has as many of them: it has an owner of its own."""
+    life = life_of(new_generation(service.life.partitions, after=new_generation(1)))
+    life = write_life(service.root, life, Disk())
+
+    assert life.partitions == service.life.partitions
+    assert ended_lives(service.path(generation=life.generation)) == []
 
 
 async def topic_now() -> NoticeTopic:

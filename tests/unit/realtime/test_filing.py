@@ -193,10 +193,10 @@ def test_segments_go_when_a_mark_covered_them_long_enough(
     assert third.exists()
 
 
-def test_the_open_segment_stays_whoever_shares_the_number(
+def test_open_segments_stay_of_the_owner_and_of_who_shares_its_number(
     store: PartitionStore, log: PartitionLog
 ) -> None:
-    """Two owners may draw one number; the first by name is not dead for that."""
+    """Two owners may draw one number; neither is dead for that. A later one knows better."""
     owner = store.own()
     store.journal(owner, log.records[:2])
     other = store.path.directory / f"{EpochName(owner.epoch.number, 'f' * 16)}-{'0' * 20}.journal"
@@ -205,8 +205,27 @@ def test_the_open_segment_stays_whoever_shares_the_number(
     retiring.retire(0, 10)
     store.journal(owner, log.records)
 
-    assert retiring.retire(20, 10) == [other]
-    assert len(store.path.segments()) == 1
+    assert retiring.retire(20, 10) == []
+    assert len(store.path.segments()) == 2
+    assert other in Retiring(store.path, store.disk, store.own().epoch).retire(0, 0)
+
+
+def test_an_owner_that_was_not_told_leaves_its_successors_open_segment(
+    store: PartitionStore, log: PartitionLog
+) -> None:
+    """It may have filed what it found there; what its successor appends later it cannot know."""
+    zombie = store.own()
+    store.journal(zombie, log.records[:2])
+    owner = store.own()
+    store.journal(owner, log.records[:4])
+    store.journal(zombie, log.records[:4])
+    store.file(zombie)
+    Retiring(store.path, store.disk, zombie.epoch).retire(0, 0)
+    store.journal(owner, log.records)
+    store.file(owner)
+
+    assert farthest_mark(store.path).records == len(log.records)
+    assert check_store(store.root).faults == []
 
 
 def test_a_damaged_segment_is_moved_aside_and_reported_as_long_as_it_is_there(

@@ -12,16 +12,19 @@ import pytest
 
 from streambackup.bus.bounded import Pace
 from streambackup.bus.generations import GenerationList
+from streambackup.bus.growth import Growing
 from streambackup.bus.port import TopicPartition
 from streambackup.errors import TopicError
 from streambackup.events.config import Generation
 from streambackup.events.topics import BLOBS, TRANSACTIONS
+from streambackup.journal.life import read_lives
 from streambackup.reading.store_reader import StoreReader
 from streambackup.reading.survey import Survey
 from streambackup.runtime.clock import SystemClock
 from streambackup.service.filer import filing_processes
 from streambackup.service.replay_folding import Step, find_topics, fold_topics
-from streambackup.service.wiring import Workers
+from streambackup.service.status import recorded
+from streambackup.service.wiring import Workers, group_name
 from streambackup.testing.simulation.mailboxes import Mailboxes
 from streambackup.testing.simulation.producers import Producers
 from tests.support.memory_service import TellingBus, memory_workers
@@ -32,12 +35,17 @@ BURSTS = 60
 NO_LIMIT = Pace(None, SystemClock())
 
 
-async def varied_bus(seed: str) -> TellingBus:
-    """Transactions of every kind, contents whole and not, and what nobody can decode."""
+async def varied_bus(seed: str, *, grows: bool = False) -> TellingBus:
+    """Transactions of every kind, contents whole and not, and what nobody can decode. Where it
+    *grows*, in two generations.
+    """
     bus = TellingBus()
     await create_marked(bus, PARTITIONS)
     mailboxes = Mailboxes(seed, Producers(bus))
-    for _ in range(BURSTS):
+    for burst in range(BURSTS):
+        if grows and burst == BURSTS // 2:
+            growing = Growing(bus, bus.clock, pause=lambda _: asyncio.sleep(0))
+            await growing.grow(PARTITIONS + 2, lambda _: None)
         mailboxes.step()
     mailboxes.let_uploads_end()
     return bus
@@ -61,10 +69,10 @@ async def record(root: Path, bus: TellingBus) -> None:
 
 
 async def is_recorded(own: Workers, bus: TellingBus) -> bool:
-    group = f"streambackup.{own.home.config.store}"
-    ends = await bus.bounds([TRANSACTIONS, BLOBS])
-    told = await bus.acknowledged(f"{group}.transactions")
-    told |= await bus.acknowledged(f"{group}.blobs")
+    told: dict[TopicPartition, int] = {}
+    for topic in bus.topics:
+        told |= await bus.acknowledged(group_name(own.home.config.store, topic))
+    ends = await bus.bounds(bus.topics)
     return {tp: held.end for tp, held in ends.items()} == told
 
 
@@ -80,21 +88,24 @@ async def replayed(root: Path, bus: TellingBus) -> list[Step]:
     return steps
 
 
+@pytest.mark.parametrize("grows", [False, True])
 @pytest.mark.parametrize("seed", ["one", "two"])
 async def test_a_replay_has_the_fingerprint_and_the_contents_of_the_first_store(
-    tmp_path: Path, seed: str
+    tmp_path: Path, seed: str, grows: bool
 ) -> None:
-    """However the fetches were cut, and though some contents never came."""
-    bus = await varied_bus(seed)
+    """However the fetches were cut, in whatever generations, and though some contents never
+    came.
+    """
+    bus = await varied_bus(seed, grows=grows)
     await record(tmp_path / "first", bus)
     sizes = itertools.cycle([1, 5, 2, 1, 9])
     bus.split = lambda: next(sizes)
-    before = await bus.bounds([TRANSACTIONS, BLOBS])
+    before = await bus.bounds(bus.topics)
     steps = await replayed(tmp_path / "replay", bus)
 
     assert survey(tmp_path / "replay") == survey(tmp_path / "first")
     assert steps[-1].done == steps[-1].total == sum(held.end for held in before.values())
-    assert await bus.bounds([TRANSACTIONS, BLOBS]) == before
+    assert await bus.bounds(bus.topics) == before
 
 
 async def test_what_comes_while_a_replay_runs_is_for_the_next(tmp_path: Path) -> None:
@@ -119,6 +130,22 @@ async def test_what_comes_while_a_replay_runs_is_for_the_next(tmp_path: Path) ->
     await fold_topics(own, again, NO_LIMIT, steps.append)
     await record(tmp_path / "first", bus)
     assert survey(tmp_path / "replay") == survey(tmp_path / "first")
+
+
+async def test_what_is_lost_with_the_topics_of_a_generation_is_a_gap(tmp_path: Path) -> None:
+    """Those behind it are folded after it, as the workers would."""
+    bus = await varied_bus("five", grows=True)
+    for topic in (TRANSACTIONS, BLOBS):
+        bus.delete(topic)
+    await replayed(tmp_path / "replay", bus)
+
+    found = recorded(tmp_path / "replay")
+    reader = StoreReader(tmp_path / "replay")
+    assert found.gaps == PARTITIONS
+    assert [life.generation for life in read_lives(reader.root)] == [
+        one.generation for one in bus.generations
+    ]
+    assert any("the topic was deleted" in d.reason for d in reader.history("anna").doubts)
 
 
 async def test_generations_whose_topics_are_gone_are_told(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from streambackup.events.codec import decode_mailbox_event, encode_event
 from streambackup.events.mailbox import MailboxEvent
 from streambackup.events.topics import BLOBS, TRANSACTIONS
 from streambackup.outbox.content import Topics
+from streambackup.outbox.stream import Stream
 from streambackup.reading.set_aside import SetAside, set_aside_records
 from streambackup.service.retrying import Outcome, Retried, Retrying, judge_content
 from streambackup.testing.events import (
@@ -35,19 +36,32 @@ from tests.support.aside import JUNK, aged_store, go_on, values
 from tests.support.manual_clock import ManualClock
 
 NEXT = Topics(generation="00000000000000bb", transactions=TRANSACTIONS, blobs=BLOBS)
+OPEN = FixedStream(NEXT)
 FIRST = put("m1", 1, folder="f")
 ASIDE = put("m2", 2, folder="f", time_ms=TIME_MS + 1_000)
 CONTENT = b"whole"
 DIGEST = digest_of(CONTENT)
 
 
+class ClosingStream(FixedStream):
+    """Its topics close once while somebody publishes, and others open."""
+
+    def __init__(self, before: Topics, after: Topics) -> None:
+        super().__init__(before)
+        self._after = after
+
+    async def is_at(self, topics: Topics) -> bool:
+        self._topics = self._after
+        return await super().is_at(topics)
+
+
 async def retried(
-    store: PartitionStore, *, dry_run: bool = False
+    store: PartitionStore, *, dry_run: bool = False, stream: Stream = OPEN
 ) -> tuple[list[Retried], list[MailboxEvent]]:
     """What became of everything in quarantine, and what was published for it."""
     bus = MemoryBus(clock=ManualClock())
     await bus.create([TopicSpec(name=TRANSACTIONS, partitions=1, retention_ms=-1)])
-    retrying = Retrying(bus, FixedStream(NEXT), store.reader())
+    retrying = Retrying(bus, stream, store.reader())
     records = set_aside_records(store.root)
     told = [one async for one in retrying.retry(records, dry_run=dry_run)]
     on_bus = await bus.read(TopicPartition(TRANSACTIONS, 0), 0, records_max=100)
@@ -62,6 +76,19 @@ async def test_a_transaction_is_published_again_under_its_own_id(tmp_path: Path)
     assert (told.outcome, told.transaction) == (Outcome.PUBLISHED, "test:00000001:2")
     assert told.id == f"{TRANSACTIONS}/{GENERATION}/0/1"
     assert published == [msgspec.structs.replace(ASIDE, generation=NEXT.generation)]
+
+
+async def test_what_came_behind_an_end_is_published_again_where_the_stream_goes_on(
+    tmp_path: Path,
+) -> None:
+    store, _ = aged_store(tmp_path, [FIRST], values(ASIDE))
+    stream = ClosingStream(msgspec.structs.replace(NEXT, generation="00000000000000ba"), NEXT)
+    _, published = await retried(store, stream=stream)
+
+    assert [event.generation for event in published] == ["00000000000000ba", NEXT.generation]
+    assert published == [
+        msgspec.structs.replace(ASIDE, generation=event.generation) for event in published
+    ]
 
 
 async def test_a_dry_run_publishes_nothing(tmp_path: Path) -> None:
