@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from streambackup.bus.port import Bounds, TopicPartition
+from streambackup.bus.port import Bounds, Bus, TopicPartition
 from streambackup.errors import BusError, StuckError
 from streambackup.realtime.stream_worker import StreamWorker
 from streambackup.runtime.metrics import Metrics
@@ -45,15 +45,21 @@ class Rig:
         self.service.bus = cast(MemoryBus, bus)
         return bus
 
-    async def work(self, until: Callable[[], Awaitable[object]]) -> None:
-        """Publish, and work until *until* comes back."""
+    async def work(
+        self, until: Callable[[], Awaitable[object]], *, watched_after_s: float = 0
+    ) -> None:
+        """Publish, and work until *until* comes back; the watchdog hears of the worker after so
+        long.
+        """
         await self.service.create()
         for n in range(1, RECORDS + 1):
             self.service.publish(put("m", n, time_ms=TIME_MS + 1_000 * n, n=n))
         loop = cast(VirtualLoop, asyncio.get_running_loop())
         worker: StreamWorker = self.service.worker(ServedWorker(self.service))
+        at_work: dict[StreamWorker, Bus] = {}
+        loop.call_later(watched_after_s, at_work.update, {worker: self.service.bus})
         watchdog = Watchdog(
-            lambda: {worker: self.service.bus},
+            lambda: at_work,
             clock=SimulatedClock(loop, TIME_MS),
             limit_s=LIMIT_S,
             metrics=self.metrics,
@@ -97,6 +103,16 @@ def test_a_consumer_that_stops_is_made_anew_and_nothing_is_lost(
     rig, bus = run(main(), seed=1)
     assert (bus.consumers, rig.rebuilt) == (2, 1)
     assert rig.states() == list(range(1, RECORDS + 1))
+
+
+def test_the_worker_of_a_later_generation_is_watched_too(tmp_path: Path) -> None:
+    async def main() -> Rig:
+        rig = Rig(tmp_path)
+        rig.stall(Stall.HANGS, broken=1)
+        await rig.work(rig.caught_up, watched_after_s=2 * LIMIT_S)
+        return rig
+
+    assert run(main(), seed=1).rebuilt == 1
 
 
 def test_one_that_its_group_does_not_hear_of_is_made_anew(tmp_path: Path) -> None:
