@@ -207,4 +207,5 @@ async def test_where_every_client_breaks_the_service_ends(
         await rig.work()
     await bus.close()
 
-    assert rig.states() == list(FIRST)
+    # A request that was under way may have brought the one behind them.
+    assert rig.states() in ([*FIRST], [*FIRST, LATER[0]])
