@@ -149,9 +149,8 @@ class Notices:
             producer: Producer | None = None
             while looks := await asyncio.to_thread(self._look):
                 found = [record for _, look in looks for record in look.found]
-                topic = await self._topic() if found else None
-                records = [notice_of(record, topic) for record in found if topic is not None]
-                self._metrics.notices_waiting.set(len(records))
+                self._metrics.notices_waiting.set(len(found))
+                records = await self._notices_of(found)
                 if records and producer is None:
                     producer = await self._bus.producer()
                     closing.push_async_callback(producer.close)
@@ -162,6 +161,12 @@ class Notices:
                 self._metrics.notices_waiting.set(0)
                 if not records:
                     return
+
+    async def _notices_of(self, found: Sequence[SetAside]) -> list[Outgoing]:
+        if not found:
+            return []
+        topic = await self._topic()
+        return [notice_of(record, topic) for record in found]
 
     def _look(self) -> list[tuple[_Watch, Look]]:
         """What there is to say next, of no more partitions than fit into one batch. Blocking."""

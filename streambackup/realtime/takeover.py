@@ -23,10 +23,11 @@ from streambackup.events.config import Generation
 from streambackup.events.topics import TRANSACTIONS
 from streambackup.journal.cover import Cover
 from streambackup.journal.frame import LastRecord
-from streambackup.journal.life import Life, read_lives, write_life
+from streambackup.journal.life import Life, life_of, read_lives, write_life
 from streambackup.journal.owner import PartitionOwner, StoreIdentity, inherit
 from streambackup.journal.payload import record_crc
 from streambackup.journal.segment import EpochName, PartitionPath
+from streambackup.realtime.ended_lives import file_rest
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 
@@ -151,7 +152,7 @@ class Takeover:
 
     def give_up(self, generation: Generation) -> None:
         """The topics of a closed *generation* were deleted: transactions in them that the journals
-        do not hold are gaps, durable on return. Blocking.
+        do not hold are gaps, durable and filed on return. Blocking.
         """
         for partition, end in enumerate(generation.ends):
             path = PartitionPath(self.root, generation.generation, TRANSACTIONS, partition)
@@ -160,6 +161,13 @@ class Takeover:
                 owner = PartitionOwner(path, self.disk, self._identity, epoch, cover, self._draw)
                 self._note_gap(owner, end + 1, "the topic was deleted")
                 owner.seal()
+            file_rest(
+                path,
+                life_of(generation),
+                moment_ms=self._identity.moment_ms,
+                now_ms=self._clock.now_ms(),
+                disk=self.disk,
+            )
 
     def _newest_life(self, tp: TopicPartition, topic: str, life: Life) -> Life:
         """The life that the partition's journal is in: *life*, or one entered since it began."""

@@ -15,11 +15,8 @@ from streambackup.bus.bounded import BoundedReading, Pace
 from streambackup.bus.port import Bounds, Bus, TopicPartition
 from streambackup.errors import InterruptedRunError, TopicError
 from streambackup.events.config import Generation
-from streambackup.events.topics import TRANSACTIONS
-from streambackup.journal.life import Life, life_of, write_life
-from streambackup.journal.segment import PartitionPath
+from streambackup.journal.life import life_of, write_life
 from streambackup.realtime.account_worker import Filer
-from streambackup.realtime.ended_lives import file_rest
 from streambackup.realtime.turn import Handler
 from streambackup.runtime.memory import settle_for_batches
 from streambackup.runtime.tasks import Part, stopped_by_signals, supervise
@@ -83,8 +80,9 @@ async def find_topics(bus: Bus, listed: Sequence[Generation]) -> TopicsHeld:
     bounds: dict[TopicPartition, Bounds] = {}
     for generation in generations:
         with contextlib.suppress(TopicError):
-            bounds |= await bus.bounds([generation.transactions_topic])
-            bounds |= await bus.bounds([generation.blobs_topic])
+            found = await bus.bounds([generation.transactions_topic])
+            found |= await bus.bounds([generation.blobs_topic])
+            bounds |= found
             held.append(generation)
     if not held:
         raise TopicError(
@@ -106,27 +104,14 @@ async def fold_topics(workers: Workers, topics: TopicsHeld, pace: Pace, progress
     threads = ThreadPoolExecutor(workers.settings.blobs.threads)
     with filing_processes() as filer, threads:
         for generation in topics.generations:
-            noting = partial(write_life, workers.home.root, life_of(generation), workers.disk)
-            life = await asyncio.to_thread(noting)
+            life = life_of(generation)
+            await asyncio.to_thread(write_life, workers.home.root, life, workers.disk)
             if generation in topics.held:
                 told = partial(_tell, topics.bounds, reading, progress)
                 await _Folding(workers, generation, reading).run(filer, threads, told)
                 told()
             elif generation.state == "closed":
-                await asyncio.to_thread(_give_up, workers, generation, life)
-
-
-def _give_up(workers: Workers, generation: Generation, life: Life) -> None:
-    """Journal and file the gaps that a *generation* without topics leaves. Blocking."""
-    workers.takeover(workers.bus).give_up(generation)
-    for partition in range(generation.partitions):
-        file_rest(
-            PartitionPath(workers.home.root, generation.generation, TRANSACTIONS, partition),
-            life,
-            moment_ms=workers.home.config.moment_ms,
-            now_ms=workers.clock.now_ms(),
-            disk=workers.disk,
-        )
+                await asyncio.to_thread(workers.takeover(workers.bus).give_up, generation)
 
 
 class _Folding:

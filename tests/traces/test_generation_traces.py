@@ -23,6 +23,7 @@ from streambackup.events.mailbox import MailboxEvent, MarkerKind
 from streambackup.journal.life import life_of, read_lives, write_life
 from streambackup.journal.mark import farthest_mark
 from streambackup.realtime.generation_workers import GenerationWorkers
+from streambackup.service.status import recorded
 from streambackup.testing.events import ACCOUNT, GENERATION, TIME_MS, put
 from streambackup.testing.partition_store import TOPIC
 from tests.support.account_service import AccountService
@@ -186,3 +187,4 @@ async def test_what_was_not_read_of_deleted_topics_is_a_gap_and_the_next_generat
 
     gaps = [reason for reason in reasons(service) if "the topic was deleted" in reason]
     assert len(gaps) == 1
+    assert recorded(service.root).gaps == 1
