@@ -34,7 +34,7 @@ class BoundedReading:
     """Consumers of *bus* that read as no group, whichever they are asked to join, up to *ends*."""
 
     def __init__(self, bus: Bus, ends: Mapping[TopicPartition, int], pace: Pace) -> None:
-        self._bus = bus
+        self.bus = bus
         self._ends = ends
         self._pace = pace
         self.read_to: dict[TopicPartition, int] = {}
@@ -44,7 +44,7 @@ class BoundedReading:
         self, topics: Collection[str], *, group: str | None, ownership: Ownership
     ) -> Consumer:
         del group
-        consumer = _BoundedConsumer(self._bus, self._ends, self._pace, ownership, self.read_to)
+        consumer = _BoundedConsumer(self.bus, self._ends, self._pace, ownership, self.read_to)
         await consumer.open(topics)
         return consumer
 

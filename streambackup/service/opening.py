@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import NamedTuple
 
 from streambackup.bus.port import Bus
@@ -58,15 +59,17 @@ async def open_stream(settings: Settings, home: StoreHome, clock: Clock) -> Asyn
 
 @contextlib.asynccontextmanager
 async def open_embedded(
-    settings: Settings, home: StoreHome, bus: Bus, clock: Clock
+    settings: Settings, state: Path | None, bus: Bus, clock: Clock
 ) -> AsyncIterator[Bus | None]:
-    """The embedded bus of this node, which may be *bus* itself, or hold what came before it."""
+    """The embedded bus in a store's *state* on this node, where it has one: that may be *bus*
+    itself, or hold what came before it.
+    """
     if settings.bus.kind == "embedded":
         yield bus
-    elif not (home.state / BUS_FOLDER).is_dir():
+    elif state is None or not (state / BUS_FOLDER).is_dir():
         yield None
     else:
-        embedded = embedded_bus(home.state, clock)
+        embedded = embedded_bus(state, clock)
         try:
             yield embedded
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,13 +19,14 @@ from streambackup.bus.bounded import Pace
 from streambackup.bus.generations import GenerationList
 from streambackup.bus.port import Bus
 from streambackup.errors import NoStoreError, StoreError, TopicError, UsageError
-from streambackup.events.config import Primary
+from streambackup.events.config import Generation, Primary
 from streambackup.reading.store_reader import StoreReader
 from streambackup.reading.survey import BlobCoverage, Survey
 from streambackup.runtime.clock import Clock
 from streambackup.runtime.disk import Disk
 from streambackup.runtime.tasks import stopped_by_signals
 from streambackup.service.generations import find_primary
+from streambackup.service.opening import open_embedded
 from streambackup.service.replay_folding import (
     Progress,
     Step,
@@ -88,9 +90,13 @@ async def replay(
         InterruptedRunError: it was told to stop. StoreError, UsageError: what it shall write to is
         something else. StoreBusyError: a service works there. BusError: the topics cannot be read.
     """
-    bus = open_bus(settings, clock)
-    try:
+    async with contextlib.AsyncExitStack() as closing:
+        bus = open_bus(settings, clock)
+        closing.push_async_callback(bus.close)
         primary = await _expect_primary(bus, settings, request)
+        embedded = await closing.enter_async_context(
+            open_embedded(settings, _state_of(primary, settings), bus, clock)
+        )
         sources = [_content_of(path) for path in request.content_from]
         disk = Disk()
         home = await asyncio.to_thread(
@@ -103,23 +109,34 @@ async def replay(
             clock=clock,
         )
         with store_lock(home.root), process_directory(home.state, disk) as caches:
-            listed = GenerationList(bus)
-            topics = await find_topics(bus, await listed.read())
             workers = Workers(
                 settings=settings,
                 home=home,
                 caches=caches,
                 bus=bus,
-                listed=listed,
-                embedded=None,
+                listed=GenerationList(bus),
+                embedded=embedded,
                 primary=primary.store,
                 disk=disk,
                 clock=clock,
             )
+            topics = await find_topics(partial(_bus_of, workers), await workers.listed.read())
             await fold_topics(workers, topics, Pace(request.bytes_per_second, clock), progress)
             return await _Finish(workers, topics, progress).run(sources)
-    finally:
-        await bus.close()
+
+
+def _state_of(primary: Primary, settings: Settings) -> Path | None:
+    """This node's part of the *primary* store; None where the settings name another, or none."""
+    with contextlib.suppress(NoStoreError):
+        found = find_store(settings.store)
+        return found.state if found.config.store == primary.store else None
+    return None
+
+
+def _bus_of(workers: Workers, generation: Generation) -> Bus:
+    """Where the topics of *generation* are, if they are anywhere."""
+    moved = generation.embedded_in == workers.primary
+    return workers.embedded if moved and workers.embedded is not None else workers.bus
 
 
 async def _expect_primary(bus: Bus, settings: Settings, request: ReplayRequest) -> Primary:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
@@ -55,20 +56,27 @@ def interrupted() -> InterruptedRunError:
 
 
 class TopicsHeld(msgspec.Struct, frozen=True):
-    """All *generations*, oldest first: those whose topics are *held*, with what these had when the
-    replay began, and those whose topics are *lost*.
+    """All *generations*, oldest first; the *buses* of those whose topics are held, by their ids,
+    and what these topics had when the replay began.
     """
 
     generations: list[Generation]
-    held: list[Generation]
+    buses: dict[str, Bus]
     bounds: dict[TopicPartition, Bounds]
 
     @property
+    def held(self) -> list[Generation]:
+        return [one for one in self.generations if one.generation in self.buses]
+
+    @property
     def lost(self) -> list[Generation]:
-        return [one for one in self.generations if one not in self.held]
+        """Those whose topics are gone."""
+        return [one for one in self.generations if one.generation not in self.buses]
 
 
-async def find_topics(bus: Bus, listed: Sequence[Generation]) -> TopicsHeld:
+async def find_topics(
+    bus_of: Callable[[Generation], Bus], listed: Sequence[Generation]
+) -> TopicsHeld:
     """What there is to replay of the generations *listed*. Ends of content are noted last: it is
     there before it is named.
 
@@ -76,19 +84,20 @@ async def find_topics(bus: Bus, listed: Sequence[Generation]) -> TopicsHeld:
         TopicError: there is nothing.
     """
     generations = [one for one in listed if one.state != "preparing"]
-    held: list[Generation] = []
+    buses: dict[str, Bus] = {}
     bounds: dict[TopicPartition, Bounds] = {}
     for generation in generations:
+        bus = bus_of(generation)
         with contextlib.suppress(TopicError):
             found = await bus.bounds([generation.transactions_topic])
             found |= await bus.bounds([generation.blobs_topic])
             bounds |= found
-            held.append(generation)
-    if not held:
+            buses[generation.generation] = bus
+    if not buses:
         raise TopicError(
             "the topics do not exist", hint="'streambackup topic describe' shows what there is."
         )
-    return TopicsHeld(generations, held, bounds)
+    return TopicsHeld(generations, buses, bounds)
 
 
 async def fold_topics(workers: Workers, topics: TopicsHeld, pace: Pace, progress: Progress) -> None:
@@ -100,14 +109,15 @@ async def fold_topics(workers: Workers, topics: TopicsHeld, pace: Pace, progress
     """
     settle_for_batches()
     ends = {tp: held.end for tp, held in topics.bounds.items()}
-    reading = BoundedReading(workers.bus, ends, pace)
+    readings = {bus: BoundedReading(bus, ends, pace) for bus in topics.buses.values()}
+    told = partial(_tell, topics.bounds, readings.values(), progress)
     threads = ThreadPoolExecutor(workers.settings.blobs.threads)
     with filing_processes() as filer, threads:
         for generation in topics.generations:
             life = life_of(generation)
             await asyncio.to_thread(write_life, workers.home.root, life, workers.disk)
-            if generation in topics.held:
-                told = partial(_tell, topics.bounds, reading, progress)
+            if bus := topics.buses.get(generation.generation):
+                reading = readings[bus]
                 await _Folding(workers, generation, reading).run(filer, threads, told)
                 told()
             elif generation.state == "closed":
@@ -126,7 +136,7 @@ class _Folding:
 
     async def run(self, filer: Filer, threads: Executor, tell: Callable[[], None]) -> None:
         account = self._workers.account_handler(filer)
-        blob = self._workers.blob_handler(threads, self._workers.bus)
+        blob = self._workers.blob_handler(threads, self._reading.bus)
         parts: dict[str, Part] = {
             "account": self._part(account),
             "blob": self._part(blob),
@@ -161,12 +171,13 @@ async def _tell_often(tell: Callable[[], None], ended: asyncio.Event) -> None:
 
 
 def _tell(
-    bounds: Mapping[TopicPartition, Bounds], reading: BoundedReading, progress: Progress
+    bounds: Mapping[TopicPartition, Bounds],
+    readings: Iterable[BoundedReading],
+    progress: Progress,
 ) -> None:
+    read_to = ChainMap(*(reading.read_to for reading in readings))
     partitions = [
-        PartitionProgress(
-            *tp, held.begin, min(reading.read_to.get(tp, held.begin), held.end), held.end
-        )
+        PartitionProgress(*tp, held.begin, min(read_to.get(tp, held.begin), held.end), held.end)
         for tp, held in sorted(bounds.items())
     ]
     done = sum(at.read_to - at.begin for at in partitions)

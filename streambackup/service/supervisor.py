@@ -91,7 +91,7 @@ async def run_service(settings: Settings, roles: Collection[Role], *, clock: Clo
             log.warning("check_advised", reason=CHECK_ADVISED)
         async with (
             open_stream(settings, home, clock) as (bus, _, primary),
-            open_embedded(settings, home, bus, clock) as embedded,
+            open_embedded(settings, home.state, bus, clock) as embedded,
             AsyncExitStack() as stack,
         ):
             workers = Workers(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from streambackup.blobs.compression import Compression, CompressionSettings
 from streambackup.blobs.loose import LooseBlobs
+from streambackup.bus.bounded import BoundedReading
 from streambackup.bus.embedded.bus import EmbeddedBus
 from streambackup.bus.generations import GenerationList, no_topics
 from streambackup.bus.port import Bus, Consumers, Producer
@@ -242,12 +243,12 @@ class Workers:
         self,
         handler: Handler,
         generation: Generation,
-        reading: Consumers,
+        reading: BoundedReading,
         settled: Callable[[], None],
     ) -> StreamWorker:
         """The worker that folds what *reading* gives of the handler's topic, in no group."""
         return self._worker(
-            handler, generation, self.bus, consumers=reading, group=None, settled=settled
+            handler, generation, reading.bus, consumers=reading, group=None, settled=settled
         )
 
     def _worker(

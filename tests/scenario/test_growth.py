@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from streambackup.bus.growth import StepName
+from streambackup.reading.fingerprint import fingerprint
 from tests.corpus.mailbox_writer import Writer, snapshot_of
 from tests.support.backup import LEFT_BY_A_KILL, Backup, clean_environment
 from tests.support.recorded import recorded_snapshot
@@ -215,6 +217,10 @@ def test_a_stream_moves_from_the_embedded_bus_to_brokers(tmp_path: Path, fresh_k
     assert str(first.transactions[0]) == published["transaction"]
     assert second.state == {"title": "y"}
     assert [life.number for life in backup.reader().lives] == [1, 2]
+    *_, report = backup.ask("replay", "--to", tmp_path / "replay", "--json").output.splitlines()
+    replayed = json.loads(report)
+    assert replayed["fingerprint"] == fingerprint(backup.reader())
+    assert replayed["lost_generations"] == []
     assert backup.json(*grow(4), "--from-embedded")["pause_s"] is None
     as_before = Backup(tmp_path / "backup")
     refused = as_before.ask("publish", as_before.root / "published" / "lines.jsonl", code=8)

@@ -83,7 +83,7 @@ def survey(root: Path) -> tuple[object, ...]:
 
 async def replayed(root: Path, bus: TellingBus) -> list[Step]:
     steps: list[Step] = []
-    topics = await find_topics(bus, await GenerationList(bus).read())
+    topics = await find_topics(lambda _: bus, await GenerationList(bus).read())
     await fold_topics(await memory_workers(root, bus), topics, NO_LIMIT, steps.append)
     return steps
 
@@ -112,7 +112,7 @@ async def test_what_comes_while_a_replay_runs_is_for_the_next(tmp_path: Path) ->
     """It ends although uploads without an end hold the positions of their partitions back."""
     bus = await varied_bus("three")
     mailboxes = Mailboxes("more", Producers(bus))
-    topics = await find_topics(bus, await GenerationList(bus).read())
+    topics = await find_topics(lambda _: bus, await GenerationList(bus).read())
     ends = {tp: held.end for tp, held in topics.bounds.items()}
     steps: list[Step] = []
 
@@ -125,7 +125,7 @@ async def test_what_comes_while_a_replay_runs_is_for_the_next(tmp_path: Path) ->
     at_end = {TopicPartition(at.topic, at.partition): at.read_to for at in steps[-1].partitions}
     assert at_end == ends
     mailboxes.let_uploads_end()
-    again = await find_topics(bus, await GenerationList(bus).read())
+    again = await find_topics(lambda _: bus, await GenerationList(bus).read())
     assert sum(held.end for held in again.bounds.values()) > sum(ends.values())
     await fold_topics(own, again, NO_LIMIT, steps.append)
     await record(tmp_path / "first", bus)
@@ -160,7 +160,7 @@ async def test_generations_whose_topics_are_gone_are_told(tmp_path: Path) -> Non
         transactions_topic="gone.transactions",
         blobs_topic="gone.blobs",
     )
-    topics = await find_topics(bus, [gone, held])
+    topics = await find_topics(lambda _: bus, [gone, held])
     assert (topics.held, topics.lost) == ([held], [gone])
     with pytest.raises(TopicError, match="do not exist"):
-        await find_topics(bus, [gone])
+        await find_topics(lambda _: bus, [gone])
