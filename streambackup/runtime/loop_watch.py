@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 LATE_S = 0.05
 """No step may take longer."""
+WARN_S = 1.0
+"""Whoever reads the log for trouble is told from here on: a busy machine makes us wait too."""
 ASK_EVERY_S = 0.05
 SLICE_S = 1.0
 """What a wait for the loop counts for at most: a process that was stopped meanwhile, the thread
@@ -70,7 +72,8 @@ class LoopRecord:
         self._metrics.loop_late.inc()
         if self._told_s is None or now_s - self._told_s >= TELL_EVERY_S:
             more, self._told, self._told_s = self._count - 1 - self._told, self._count, now_s
-            log.warning("loop_late", late_ms=round(late_s * 1000), at=at, left_out=more)
+            tell = log.warning if late_s > WARN_S else log.info
+            tell("loop_late", late_ms=round(late_s * 1000), at=at, left_out=more)
 
     @property
     def seen(self) -> Lateness:

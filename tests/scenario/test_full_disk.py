@@ -45,6 +45,10 @@ def says_it_is_stopped(running: Running) -> bool:
     return any("mailbox.transactions" in warning for warning in stopped) and metric is not None
 
 
+def all_go_on(running: Running) -> bool:
+    return not any("is stopped" in warning for warning in running.status()["warnings"])
+
+
 def expect_all(backup: Backup, contents: dict[str, bytes], place: Path) -> None:
     report = backup.json("restore", "account", ANN, "--to", place, "--verify")
     assert (report["restored"], report["complete"]) == (len(contents), True)
@@ -71,7 +75,7 @@ def test_a_full_store_pauses_the_workers_until_there_is_space(tmp_path: Path) ->
             assert "no space left for" in event["reason"]
             disk.free()
             running.wait_until_caught_up()
-            assert not any("is stopped" in warning for warning in running.status()["warnings"])
+            running.wait_until(lambda: all_go_on(running), "what could not be filed is")
         expect_all(backup, files(0, 33), tmp_path / "out")
 
 
