@@ -131,9 +131,9 @@ def test_users_are_called_as_their_certificates(cluster: ThreeBrokers, tmp_path:
     assert "do not give us the right to" in refused.errors
     assert [topic["name"] for topic in described] == [
         "mailbox.transactions",
-        "mailbox.blobs",
         "mailbox.inventory",
         "mailbox.quarantine",
+        "mailbox.blobs",
         "streambackup.config",
     ]
 
