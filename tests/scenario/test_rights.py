@@ -19,6 +19,7 @@ from tests.support.secure_kafka import SASL, SecureKafka
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(300)]
 
 ACL_TOOL = "org.apache.kafka.tools.AclCommand"
+ANY_PATTERN = ("--resource-pattern-type", "match")
 ACCOUNT = "anna@example.org"
 LINES = [
     {
@@ -56,13 +57,13 @@ class Cluster:
         user = ("--allow-principal", f"User:{USER_PREFIX}{role}", *resource)
         if operation in ("Read", "Write"):
             self._kafka.command(ACL_TOOL, "--add", *user, "--operation", "Describe")
-        self._kafka.command(ACL_TOOL, "--remove", "--force", *user, "--operation", operation)
+        taken = ("--operation", operation, *ANY_PATTERN)
+        self._kafka.command(ACL_TOOL, "--remove", "--force", *user, *taken)
 
     def take_all(self) -> None:
         """Of everybody, on whatever was named: one call, since each takes a second."""
         resources = [word for named in sorted(self._named) for word in named]
-        pattern = ("--resource-pattern-type", "match")
-        self._kafka.command(ACL_TOOL, "--remove", "--force", *pattern, *resources)
+        self._kafka.command(ACL_TOOL, "--remove", "--force", *ANY_PATTERN, *resources)
 
     def ask(self, role: str, *words: object, code: int = 0) -> Answer:
         return self.backup.ask(*words, *as_user(role), code=code)
@@ -82,7 +83,7 @@ def test_each_role_works_with_what_is_printed_and_not_with_less(cluster: Cluster
     backup = cluster.backup
     try:
         cluster.give("operator")
-        refused(cluster, "source", "topic", "create", says="Describe mailbox.transactions")
+        refused(cluster, "source", "topic", "create", says="Describe streambackup.config")
         cluster.ask("operator", "topic", "create", "--partitions", 2)
         cluster.ask("operator", "init")
 
