@@ -64,6 +64,7 @@ def test_after_a_kill_and_only_then_a_check_is_advised(tmp_path: Path) -> None:
     backup = Backup(tmp_path / "b").init()
     with backup.service() as running:
         backup.publish(LINES, files=FILES)
+        running.wait_until_caught_up()
         running.kill()
     with backup.service() as running:
         running.wait_until_caught_up()
