@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ import pytest
 from streambackup.bus.growth import StepName
 from streambackup.reading.fingerprint import fingerprint
 from tests.corpus.mailbox_writer import Writer, snapshot_of
-from tests.support.backup import LEFT_BY_A_KILL, Backup, clean_environment
+from tests.support.backup import LEFT_BY_A_KILL, Backup
+from tests.support.publishing import Publishing, Round, worker
 from tests.support.recorded import recorded_snapshot
 from tests.support.running import Running
 
@@ -44,50 +43,20 @@ TOLD = (
 """How each step of the first growth is told."""
 
 
-class Publishing:
-    """Publishes round after round from a thread; knows the transactions that are on the bus."""
-
-    def __init__(self, backup: Backup) -> None:
-        self._backup = backup
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.transactions = set[tuple[str, str]]()
-        """Account and id."""
-        self.rounds = 0
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            number = self.rounds
-            lines = [
-                {
-                    "account": account,
-                    "item": f"note{number % 3}",
-                    "type": "document",
-                    "time_ms": T + 1000 * number,
-                    "state": {"name": "note", "modified_ms": number},
-                    "file": f"{number}.txt",
-                }
-                for account in ACCOUNTS
-            ]
-            said = self._backup.publish(lines, files={f"{number}.txt": b"round %d\n" % number})
-            accounts = [str(line["account"]) for line in lines]
-            ids = [one["transaction"] for one in said]
-            self.transactions.update(zip(accounts, ids, strict=True))
-            self.rounds += 1
-
-    @contextmanager
-    def going_on(self) -> Iterator[None]:
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            self._thread.join()
-
-
-def worker(backup: Backup, name: str) -> Running:
-    command = backup.command("run", "--role", "account", "--role", "blob")
-    return Running(command, clean_environment(backup.root), backup.root / f"{name}.log")
+def round_of(number: int) -> Round:
+    """One change of an item of every account."""
+    lines: list[dict[str, Any]] = [
+        {
+            "account": account,
+            "item": f"note{number % 3}",
+            "type": "document",
+            "time_ms": T + 1000 * number,
+            "state": {"name": "note", "modified_ms": number},
+            "file": f"{number}.txt",
+        }
+        for account in ACCOUNTS
+    ]
+    return lines, {f"{number}.txt": b"round %d\n" % number}
 
 
 def kill_at(backup: Backup, partitions: int, step: str) -> None:
@@ -130,7 +99,7 @@ def test_topics_grow_under_load_whoever_dies(tmp_path: Path, fresh_kafka: str) -
     backup.json("topic", "create", "--partitions", 4)
     backup.init()
     undisturbed = backup.copy("undisturbed", settings=settings)
-    publishing = Publishing(backup)
+    publishing = Publishing(backup, round_of)
     with ExitStack() as stack:
         one = stack.enter_context(worker(backup, "one"))
         other = stack.enter_context(worker(backup, "other"))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,8 @@ import pytest
 from streambackup.journal.cover import find_cover
 from streambackup.journal.segment import PartitionPath
 from streambackup.service.store_home import node_id
-from tests.support.backup import LEFT_BY_A_KILL, Backup, clean_environment
+from tests.support.backup import LEFT_BY_A_KILL, Backup
+from tests.support.publishing import Publishing, Round, worker
 from tests.support.running import Running
 
 pytestmark = [
@@ -53,54 +52,22 @@ SETTINGS: dict[str, str | int] = {
 }
 
 
-class Publishing:
-    """Publishes round after round from a thread; knows the transactions that are on the bus."""
-
-    def __init__(self, backup: Backup) -> None:
-        self._backup = backup
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.transactions = set[tuple[str, str]]()
-        """Account and id."""
-        self.rounds = 0
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            lines, files = self._round(self.rounds)
-            for line, said in zip(lines, self._backup.publish(lines, files=files), strict=True):
-                self.transactions.add((line["account"], said["transaction"]))
-            self.rounds += 1
-
-    def _round(self, number: int) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-        """Two changes of an item of every account, some with new content."""
-        files = {f"{number}-{n}.txt": b"%d %d\n" % (number, n) * 500 * n for n in range(5)}
-        lines = [
-            {
-                "account": account,
-                "item": f"note{number % 3}",
-                "type": "document",
-                "time_ms": T + 1000 * number + 50 * half,
-                "state": {"name": "note", "modified_ms": 2 * number + half},
-                "file": f"{number}-{at % 5}.txt",
-            }
-            for at, account in enumerate(ACCOUNTS)
-            for half in range(2)
-        ]
-        return lines, files
-
-    @contextmanager
-    def going_on(self) -> Iterator[None]:
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            self._thread.join()
-
-
-def worker(backup: Backup, name: str) -> Running:
-    command = backup.command("run", "--role", "account", "--role", "blob")
-    return Running(command, clean_environment(backup.root), backup.root / f"{name}.log")
+def round_of(number: int) -> Round:
+    """Two changes of an item of every account, some with new content."""
+    files = {f"{number}-{n}.txt": b"%d %d\n" % (number, n) * 500 * n for n in range(5)}
+    lines: list[dict[str, Any]] = [
+        {
+            "account": account,
+            "item": f"note{number % 3}",
+            "type": "document",
+            "time_ms": T + 1000 * number + 50 * half,
+            "state": {"name": "note", "modified_ms": 2 * number + half},
+            "file": f"{number}-{at % 5}.txt",
+        }
+        for at, account in enumerate(ACCOUNTS)
+        for half in range(2)
+    ]
+    return lines, files
 
 
 def taken(running: Running, since: int = 0) -> set[tuple[str, int]]:
@@ -141,7 +108,7 @@ def test_services_that_join_die_and_stand_still_change_no_history(
     generation = backup.json("topic", "create", "--partitions", PARTITIONS)["generation"]
     backup.init()
     undisturbed = backup.copy("undisturbed", settings=settings)
-    publishing = Publishing(backup)
+    publishing = Publishing(backup, round_of)
     with ExitStack() as stack:
         staying = stack.enter_context(worker(backup, "staying"))
         staying.wait_until(lambda: taken(staying) == EVERYTHING, "it owned everything")
