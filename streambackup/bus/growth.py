@@ -27,6 +27,7 @@ from streambackup.bus.generations import (
     specs_of,
 )
 from streambackup.bus.port import Bus, Outgoing, TopicPartition
+from streambackup.bus.publishing import publish_once
 from streambackup.domain.words import counted
 from streambackup.errors import InvalidEventError, UsageError
 from streambackup.events.codec import decode_mailbox_event, encode_event
@@ -274,7 +275,7 @@ class Growing:
         elif step is StepName.SETTLE:
             ends = tuple(end for end in seen.ends if end is not None)
             closed = msgspec.structs.replace(self._marked(before), state="closed", ends=ends)
-            await _publish(self._old_bus, [entry_of(closed)])
+            await publish_once(self._old_bus, [entry_of(closed)])
         else:
             assert after is not None
             await self._make(step, seen, after)
@@ -295,11 +296,11 @@ class Growing:
             self._warnings = await self._bus.create(specs_of(after))
         elif step is StepName.BEGIN:
             begins = await missing_begins(self._bus, after, self._clock.now_ms())
-            await _publish(self._bus, begins)
+            await publish_once(self._bus, begins)
         else:
             # Behind it, what ended elsewhere: nobody finds that it is closed, and none open.
             told = [msgspec.structs.replace(after, state="open"), *self._moved(seen)]
-            await _publish(self._bus, [entry_of(one) for one in told])
+            await publish_once(self._bus, [entry_of(one) for one in told])
             assert seen.before.closing_since_ms is not None
             self._pause_s = (self._clock.now_ms() - seen.before.closing_since_ms) / 1000
 
@@ -315,10 +316,10 @@ class Growing:
         await self._bus.create([spec for spec in specs_of(new) if spec.name == CONFIG_TOPIC])
         waiting = [msgspec.structs.replace(one, state="closing") for one in self._moved(seen)]
         told = [*waiting, msgspec.structs.replace(new, state="preparing")]
-        await _publish(self._bus, [entry_of(one) for one in told])
+        await publish_once(self._bus, [entry_of(one) for one in told])
         first = successor(await GenerationList(self._bus).read(), before)
         if first is None or first.generation != new.generation:
-            await _publish(self._bus, [Outgoing(CONFIG_TOPIC, new.key, None)])
+            await publish_once(self._bus, [Outgoing(CONFIG_TOPIC, new.key, None)])
 
     async def _close(self, before: Generation) -> None:
         bounds = await self._old_bus.bounds([before.transactions_topic])
@@ -326,7 +327,7 @@ class Growing:
         closing = msgspec.structs.replace(
             before, state="closing", closing_since_ms=self._clock.now_ms(), ends=ends
         )
-        await _publish(self._old_bus, [entry_of(closing)])
+        await publish_once(self._old_bus, [entry_of(closing)])
 
     async def _end(self, before: Generation, ends: tuple[int | None, ...]) -> None:
         await self._wait_for_quiet(before.transactions_topic)
@@ -335,7 +336,7 @@ class Growing:
         topic = before.transactions_topic
         missing = [partition for partition, end in enumerate(ends) if end is None]
         records = [Outgoing(topic, None, value, partition) for partition in missing]
-        await _publish(self._old_bus, records)
+        await publish_once(self._old_bus, records)
 
     async def _wait_for_quiet(self, topic: str) -> None:
         before = None
@@ -345,11 +346,3 @@ class Growing:
                 break
             before = now
             await self._pause(QUIET_S)
-
-
-async def _publish(bus: Bus, records: Sequence[Outgoing]) -> None:
-    producer = await bus.producer()
-    try:
-        await producer.publish(records)
-    finally:
-        await producer.close()

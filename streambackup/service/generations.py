@@ -18,6 +18,7 @@ from streambackup.bus.generations import (
     specs_of,
 )
 from streambackup.bus.port import Bus, Outgoing, TopicPartition
+from streambackup.bus.publishing import publish_once
 from streambackup.errors import AccessError, InvalidEventError, StoreError, TopicError
 from streambackup.events.codec import UNDECODABLE, decode_mailbox_event
 from streambackup.events.config import (
@@ -52,12 +53,8 @@ async def create_topics(bus: Bus, partitions: int, clock: Clock) -> tuple[Genera
     warnings = await bus.create(specs_of(generation))
     begun = await _begun(bus)
     generation = msgspec.structs.replace(generation, generation=begun or generation.generation)
-    producer = await bus.producer()
-    try:
-        await producer.publish(await missing_begins(bus, generation, clock.now_ms()))
-        await producer.publish([entry_of(generation)])
-    finally:
-        await producer.close()
+    await publish_once(bus, await missing_begins(bus, generation, clock.now_ms()))
+    await publish_once(bus, [entry_of(generation)])
     return generation, warnings
 
 
@@ -172,9 +169,5 @@ def replica_error(store: str, primary: str) -> StoreError:
 
 
 async def _name_primary(bus: Bus, primary: Primary) -> None:
-    producer = await bus.producer()
-    try:
-        entry = msgspec.json.encode(primary)
-        await producer.publish([Outgoing(CONFIG_TOPIC, PRIMARY_KEY, entry)])
-    finally:
-        await producer.close()
+    entry = msgspec.json.encode(primary)
+    await publish_once(bus, [Outgoing(CONFIG_TOPIC, PRIMARY_KEY, entry)])

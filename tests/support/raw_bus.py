@@ -10,6 +10,7 @@ import msgspec
 
 from streambackup.bus.generations import GenerationList, new_generation, specs_of
 from streambackup.bus.port import Bounds, Bus, Outgoing, Placed, TopicPartition
+from streambackup.bus.publishing import publish_once
 from streambackup.events.codec import encode_event
 from streambackup.events.config import Generation
 from streambackup.events.mailbox import MarkerKind
@@ -49,7 +50,7 @@ class RawBus:
         return [one for one in listed if one.state != "preparing"]
 
     def publish(self, records: Sequence[Outgoing]) -> list[Placed]:
-        return self._runner.run(publish(self._bus, records))
+        return self._runner.run(publish_once(self._bus, records))
 
     def bounds(self) -> dict[TopicPartition, Bounds]:
         """What the topics of transactions and contents hold."""
@@ -60,13 +61,5 @@ async def create_marked(bus: Bus, partitions: int) -> None:
     await bus.create(specs_of(new_generation(partitions)))
     begin = marker(MarkerKind.GENERATION_BEGIN, account=None, time_ms=TIME_MS)
     begin = msgspec.structs.replace(begin, generation=GENERATION)
-    await publish(bus, [Outgoing(TRANSACTIONS, None, encode_event(begin), 0)])
+    await publish_once(bus, [Outgoing(TRANSACTIONS, None, encode_event(begin), 0)])
     await create_topics(bus, partitions, SystemClock())
-
-
-async def publish(bus: Bus, records: Sequence[Outgoing]) -> list[Placed]:
-    producer = await bus.producer()
-    try:
-        return await producer.publish(records)
-    finally:
-        await producer.close()
